@@ -1,0 +1,1 @@
+"""Frozen values shared by all layers. Nothing here does I/O."""

@@ -1,0 +1,21 @@
+"""The base of every spec: frozen, keyword-only, unknown fields refused, one canonical text and hash."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+
+class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of frozen specs. Impossible values fail at construction."""
+
+
+def canonical_json(value: object) -> bytes:
+    """The one JSON text of a value: sorted keys, two-space indent, a newline at the end."""
+    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
+
+
+def digest(content: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()

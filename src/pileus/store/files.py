@@ -1,0 +1,165 @@
+"""A folder as a store: every put is written aside, synced and moved into place in one step.
+
+Kept by hand, not built on obstore: its local store has no compare-and-swap and does not sync
+(docs/decisions/0002-files-store.md).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pileus.errors import AlreadyExists, NotFound, StoreError, VersionConflict
+from pileus.spec.values import digest
+from pileus.store.ports import Blob, checked_key
+
+_TEMPORARY = ".tmp-"
+
+
+class FileStore:
+    """A store over one folder, made at the first put. A value's version is the hash of its content."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+
+    @property
+    def uri(self) -> str:
+        return f"file:{self._root}"
+
+    @property
+    def root(self) -> Path:
+        return self._root
+
+    def get(self, key: str) -> Blob:
+        with self._told(key):
+            content = self._path(key).read_bytes()
+        return Blob(content, digest(content))
+
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        with self._told(key), self._path(key).open("rb") as file:
+            parts = [os.pread(file.fileno(), stop - start, start) for start, stop in ranges]
+        for part, (start, stop) in zip(parts, ranges, strict=True):
+            if len(part) != stop - start:
+                raise StoreError(f"{self._path(key)} ends inside bytes [{start}, {stop}); it is truncated.")
+        return parts
+
+    def put(self, key: str, content: bytes | memoryview, *, if_absent: bool = False) -> str:
+        path = self._path(key)
+        with self._told(key):
+            if if_absent and path.exists():
+                raise AlreadyExists(f"{path} exists already.")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write(path, content, replace=not if_absent)
+        return digest(bytes(content))
+
+    def swap(self, key: str, content: bytes, version: str) -> str:
+        with self._told(key), self._locked():
+            if self.get(key).version != version:
+                raise VersionConflict(f"{self._path(key)} was changed by another writer.")
+            self._write(self._path(key), content, replace=True)
+        return digest(content)
+
+    def list(self, prefix: str = "") -> list[str]:
+        folder = self._root / prefix.rpartition("/")[0]
+        with self._told(prefix):
+            keys = [
+                (Path(parent) / name).relative_to(self._root).as_posix()
+                for parent, _, names in os.walk(folder)
+                for name in names
+                if not name.startswith(_TEMPORARY)
+            ]
+        return sorted(key for key in keys if key.startswith(prefix))
+
+    def delete(self, key: str) -> None:
+        with self._told(key), contextlib.suppress(FileNotFoundError):
+            self._path(key).unlink()
+
+    def _path(self, key: str) -> Path:
+        return self._root / checked_key(key)
+
+    def _write(self, path: Path, content: bytes | memoryview, *, replace: bool) -> None:
+        """An unnamed file, so that a killed writer leaves nothing; linked into place when it is whole."""
+        try:
+            descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o644)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
+                raise
+            return self._write_named(path, content, replace=replace)
+        try:
+            _write_all(descriptor, content)
+            unnamed = f"/proc/self/fd/{descriptor}"
+            if replace:
+                aside = path.parent / f"{_TEMPORARY}{os.getpid()}-{path.name}"
+                aside.unlink(missing_ok=True)
+                os.link(unnamed, aside, follow_symlinks=True)
+                aside.replace(path)
+            else:
+                os.link(unnamed, path, follow_symlinks=True)
+        finally:
+            os.close(descriptor)
+        _sync_folder(path.parent)
+        return None
+
+    def _write_named(self, path: Path, content: bytes | memoryview, *, replace: bool) -> None:
+        """For file systems without unnamed files."""
+        aside = path.parent / f"{_TEMPORARY}{os.getpid()}-{path.name}"
+        try:
+            descriptor = os.open(aside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o644)
+            try:
+                _write_all(descriptor, content)
+            finally:
+                os.close(descriptor)
+            if replace:
+                aside.replace(path)
+            else:
+                os.link(aside, path)
+        finally:
+            aside.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        descriptor = os.open(self._root, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _told(self, key: str) -> Iterator[None]:
+        """Say what the system's error means for this store."""
+        try:
+            yield
+        except FileNotFoundError as error:
+            raise NotFound(f"{self._root / key} does not exist.") from error
+        except FileExistsError as error:
+            raise AlreadyExists(f"{self._root / key} exists already.") from error
+        except OSError as error:
+            reason = {
+                errno.ENOSPC: "the disk is full; free space there or choose another place.",
+                errno.EDQUOT: "the disk quota is used up; free space there or choose another place.",
+                errno.EROFS: "the place is read-only; choose another place.",
+                errno.EACCES: "permission denied; choose another place or change its permissions.",
+                errno.EPERM: "not permitted; choose another place or change its permissions.",
+            }.get(error.errno or 0, error.strerror or str(error))
+            raise StoreError(f"cannot use {self._root / key}: {reason}") from error
+
+
+def _write_all(descriptor: int, content: bytes | memoryview) -> None:
+    view = memoryview(content).cast("B")
+    while view:
+        view = view[os.write(descriptor, view) :]
+    os.fsync(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
