@@ -1,0 +1,62 @@
+"""Augmentation: a pure function of (seed, epoch, sample), whatever batch the sample comes in.
+
+Only additions, multiplications and divisions in IEEE double precision, which are exact to the last bit on every
+machine; library sines are not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pileus.data.random import stream, uniforms
+from pileus.spec.augment import Augment
+
+_AUGMENT = 2
+
+
+def augment(
+    images_NHWC: NDArray[np.uint8], keys_N: NDArray[np.uint64], spec: Augment, *, seed: int, epoch: int
+) -> NDArray[np.uint8]:
+    """Affine distortion about the centre, bilinear, black outside; same shape as given."""
+    if spec.is_identity:
+        return images_NHWC
+    draws = uniforms(stream(_AUGMENT, seed, epoch), keys_N, 6) * 2 - 1
+    return _sampled(images_NHWC, _inverse_maps(draws, spec), draws[:, 4:6] * spec.shift)
+
+
+def _inverse_maps(draws: NDArray[np.float64], spec: Augment) -> NDArray[np.float64]:
+    """(N, 2, 2): from an output pixel's offset (row, column) to the input's."""
+    half = draws[:, 0] * (spec.rotate_deg * (np.pi / 360))
+    cosine = (1 - half * half) / (1 + half * half)
+    sine = 2 * half / (1 + half * half)
+    slant = draws[:, 1] * spec.shear
+    rows, columns = 1 + draws[:, 2] * spec.scale, 1 + draws[:, 3] * spec.scale
+    upper = np.stack([cosine / rows, sine / rows], axis=1)
+    lower = np.stack([(-sine + slant * cosine) / columns, (cosine + slant * sine) / columns], axis=1)
+    return np.stack([upper, lower], axis=1)
+
+
+def _sampled(
+    images_NHWC: NDArray[np.uint8], maps: NDArray[np.float64], shifts: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    count, height, width, channels = images_NHWC.shape
+    centre_row, centre_column = (height - 1) / 2, (width - 1) / 2
+    rows = np.arange(height)[None, :, None] - centre_row - (shifts[:, 0] * height)[:, None, None]
+    columns = np.arange(width)[None, None, :] - centre_column - (shifts[:, 1] * width)[:, None, None]
+    terms = maps[:, :, :, None, None]
+    row = np.clip(terms[:, 0, 0] * rows + terms[:, 0, 1] * columns + centre_row, -1.0, height)
+    column = np.clip(terms[:, 1, 0] * rows + terms[:, 1, 1] * columns + centre_column, -1.0, width)
+    top, left = np.floor(row), np.floor(column)
+    padded = np.zeros((count, height + 3, width + 3, channels), np.uint8)
+    padded[:, 1 : height + 1, 1 : width + 1] = images_NHWC
+    flat = padded.reshape(-1, channels)
+    corner = (
+        np.arange(count)[:, None, None] * ((height + 3) * (width + 3))
+        + (top.astype(np.int64) + 1) * (width + 3)
+        + (left.astype(np.int64) + 1)
+    )
+    down, across = (row - top)[..., None], (column - left)[..., None]
+    above = flat[corner] * (1 - across) + flat[corner + 1] * across
+    below = flat[corner + width + 3] * (1 - across) + flat[corner + width + 4] * across
+    return np.rint(above * (1 - down) + below * down).astype(np.uint8)
