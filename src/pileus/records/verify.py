@@ -1,0 +1,249 @@
+"""Look at every byte of a record set and list all damage, not only the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pileus.errors import Damaged, NotFound
+from pileus.records import example as examples
+from pileus.records import frame, index, manifest
+from pileus.records.write import fingerprint, record_digest
+from pileus.store import Store, open_store
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that does not hold. None where it is not about one shard, record or place."""
+
+    what: str
+    shard: str | None = None
+    record: int | None = None
+    """Within the shard, counted from 0."""
+    offset: int | None = None
+    """First byte of the record's frame in the shard."""
+
+    def __str__(self) -> str:
+        place = [self.shard or "record set"]
+        place += [] if self.record is None else [f"record {self.record}"]
+        place += [] if self.offset is None else [f"byte {self.offset}"]
+        return f"{', '.join(place)}: {self.what}"
+
+
+@dataclass
+class VerifyReport:
+    """What was looked at, and all that was found."""
+
+    uri: str
+    shards: int = 0
+    records: int = 0
+    """Records whose checksums and content hold."""
+    size_bytes: int = 0
+    fingerprint: str | None = None
+    """Of the records as they are, where none is damaged."""
+    damage: list[Damage] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        return not self.damage
+
+
+def verify_records(
+    place: str, progress: Callable[[int, int], None] = lambda done, total: None
+) -> VerifyReport:
+    """Check frames, checksums, messages, index and manifest against one another.
+
+    `progress` is told (shards done, shards). SourceError where the place holds nothing of a record set. Holds
+    one shard in memory.
+    """
+    store = open_store(place)
+    report = VerifyReport(store.uri)
+    described = _described(store, report)
+    names = [shard.name for shard in described.shards] if described else _shards_found(store)
+    columns = _columns(store, described, report)
+    digests: list[bytes] = []
+    for position, name in enumerate(names):
+        digests += _verify_shard(store, name, _Expected(described, columns, position), report)
+        progress(position + 1, len(names))
+    if described and columns is not None:
+        if not report.damage:
+            _check_whole(described, columns, digests, report)
+        stray = set(_shards_found(store)) - set(names)
+        report.damage += [Damage("a shard that is not of this set", name) for name in sorted(stray)]
+    return report
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """What index and manifest, where they can be trusted, say of one shard."""
+
+    described: manifest.Manifest | None
+    columns: index.Index | None
+    position: int
+
+    @property
+    def shard(self) -> manifest.Shard | None:
+        return self.described.shards[self.position] if self.described else None
+
+    def rows(self) -> range:
+        """The set's records that lie in this shard."""
+        assert self.columns is not None
+        start, stop = np.searchsorted(self.columns.shard, [self.position, self.position + 1])
+        return range(int(start), int(stop))
+
+
+def _described(store: Store, report: VerifyReport) -> manifest.Manifest | None:
+    try:
+        described = manifest.find(store)
+    except Damaged as error:
+        report.damage.append(Damage(str(error)))
+        return None
+    if described is None:
+        if not _shards_found(store):
+            manifest.load(store)
+        report.damage.append(
+            Damage(f"{manifest.MANIFEST_KEY} is missing: the set was not finished; write it again")
+        )
+    return described
+
+
+def _shards_found(store: Store) -> list[str]:
+    return [key for key in store.list("shard-") if manifest.SHARD_KEY.fullmatch(key)]
+
+
+def _columns(store: Store, described: manifest.Manifest | None, report: VerifyReport) -> index.Index | None:
+    try:
+        columns = index.load(store, described.index_checksum if described else None)
+    except Damaged as error:
+        report.damage.append(Damage(str(error)))
+        return None
+    if described is None:
+        return None
+    sizes = np.array([shard.size_bytes for shard in described.shards], np.int64)
+    problem = index.disagreement(columns, sizes, len(described.classes))
+    if problem is not None:
+        report.damage.append(Damage(f"{index.INDEX_KEY} does not fit the manifest: {problem}"))
+        return None
+    return columns
+
+
+def _verify_shard(store: Store, name: str, expected: _Expected, report: VerifyReport) -> list[bytes]:
+    """The digests of its records; all damage goes to the report."""
+    try:
+        content = store.get(name).content
+    except NotFound:
+        report.damage.append(Damage("the shard is missing", name))
+        return []
+    report.shards += 1
+    report.size_bytes += len(content)
+    before = len(report.damage)
+    if expected.columns is None:
+        digests = [record_digest(data) for data in _scanned(content, name, report)]
+    else:
+        digests = list(_compared(content, name, expected, report))
+    shard = expected.shard
+    if (
+        shard
+        and len(report.damage) == before
+        and (len(content), frame.crc32c(content)) != (shard.size_bytes, shard.crc)
+    ):
+        what = f"{len(content)} bytes that are not the {shard.size_bytes} bytes of the manifest's checksum"
+        report.damage.append(Damage(what, name))
+    report.records += len(digests)
+    return digests
+
+
+def _scanned(content: bytes, name: str, report: VerifyReport) -> Iterator[bytes]:
+    """Follow the frames without an index; a damaged length ends the walk, the next start being unknown."""
+    offset, record = 0, 0
+    while offset < len(content):
+        length = frame.header_length(content[offset : offset + frame.HEADER_BYTES])
+        if length is None or length > len(content) - offset - frame.OVERHEAD_BYTES:
+            what = "length or its checksum does not hold" if length is None else "truncated"
+            report.damage.append(Damage(f"{what}; the rest of the shard was not read", name, record, offset))
+            return
+        start, stop = offset + frame.HEADER_BYTES, offset + frame.HEADER_BYTES + length
+        data = content[start:stop]
+        if content[stop : stop + frame.FOOTER_BYTES] == frame.footer(frame.crc32c(data)):
+            yield data
+        else:
+            report.damage.append(Damage("checksum of the data does not hold", name, record, offset))
+        offset, record = stop + frame.FOOTER_BYTES, record + 1
+
+
+def _compared(content: bytes, name: str, expected: _Expected, report: VerifyReport) -> Iterator[bytes]:
+    """Each record that the index names, where it says it is."""
+    rows = expected.rows()
+    columns = expected.columns
+    assert columns is not None
+    for record, row in enumerate(rows):
+        offset, length = int(columns.offset[row]), int(columns.length[row])
+        framed = content[offset : offset + length + frame.OVERHEAD_BYTES]
+        if len(framed) < length + frame.OVERHEAD_BYTES:
+            lost = len(rows) - record
+            what = f"truncated: the shard ends at byte {len(content)}; {lost} of {len(rows)} records lost"
+            report.damage.append(Damage(what, name, record, offset))
+            return
+        problem = _problem(framed, columns, row, expected.described)
+        if problem:
+            report.damage.append(Damage(problem, name, record, offset))
+        else:
+            yield framed[frame.HEADER_BYTES : -frame.FOOTER_BYTES]
+
+
+def _problem(
+    framed: bytes, columns: index.Index, row: int, described: manifest.Manifest | None
+) -> str | None:
+    """What is wrong with one record, in words."""
+    length = int(columns.length[row])
+    found = frame.header_length(framed[: frame.HEADER_BYTES])
+    if found is None:
+        return "length or its checksum does not hold"
+    if found != length:
+        return f"index disagrees: the record is {found} bytes long, the index says {length}"
+    data = framed[frame.HEADER_BYTES : -frame.FOOTER_BYTES]
+    crc = frame.crc32c(data)
+    if framed[-frame.FOOTER_BYTES :] != frame.footer(crc):
+        return "checksum of the data does not hold"
+    if crc != int(columns.data_crc[row]):
+        return "index disagrees: the record is whole but not the one that the index was made for"
+    try:
+        example, image_offset = examples.decode(data)
+    except examples.Malformed as error:
+        return f"not an image example: {error}"
+    differing = _differing(example, image_offset, columns, row)
+    if described and not differing and described.classes[example.label] != example.class_text:
+        differing = ["class text"]
+    return f"index disagrees: {', '.join(differing)}" if differing else None
+
+
+def _differing(example: examples.Example, image_offset: int, columns: index.Index, row: int) -> list[str]:
+    """Names of the columns that say something else than the record."""
+    said = {
+        "image_offset": image_offset,
+        "image_length": len(example.image),
+        "label": example.label,
+        "height": example.height,
+        "width": example.width,
+        "channels": example.channels,
+        "format": examples.FORMATS.index(example.format),
+        "key": index.key_of(example.id),
+    }
+    differing = [name for name, value in said.items() if int(getattr(columns, name)[row]) != value]
+    return differing + (["id"] if columns.id(row) != example.id else [])
+
+
+def _check_whole(
+    described: manifest.Manifest, columns: index.Index, digests: list[bytes], report: VerifyReport
+) -> None:
+    """The set's own fingerprint and counts, once all records are found to be whole."""
+    report.fingerprint = fingerprint(
+        described.classes, described.preprocessing, columns.split, b"".join(digests)
+    )
+    counts = np.bincount(columns.split, minlength=len(manifest.SPLITS)).tolist()
+    if report.fingerprint != described.fingerprint:
+        report.damage.append(Damage("the fingerprint of the records is not the one that the manifest names"))
+    if dict(zip(manifest.SPLITS, counts, strict=True)) != described.splits:
+        report.damage.append(Damage(f"the manifest says {described.splits}, the index {counts}"))
