@@ -1,0 +1,144 @@
+"""A loaded bundle: images in, calibrated answers out, by ONNX Runtime.
+
+One thread a batch and no spinning, so that several processes on one machine do not fight for its cores.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pileus.bundles.manifest import MODEL_FILE, Manifest
+from pileus.errors import Damaged, MissingExtra, UsageError
+from pileus.spec.values import Spec
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+Verdict = Literal["certain", "unsure", "rejected"]
+
+_CHUNK = 32
+"""Images a call of the runtime: keeps activations in cache and memory bounded, whatever is asked for."""
+
+
+class Prediction(Spec, frozen=True, kw_only=True):
+    label: str | None
+    """None when rejected."""
+    confidence: float
+    """The highest probability, in [0, 1]."""
+    verdict: Verdict
+    probabilities: dict[str, float]
+    """By class, in the order of the model's classes."""
+
+
+class Bundle:
+    """Safe for threads. Errors: Damaged where the graph does not fit the manifest, MissingExtra."""
+
+    def __init__(self, manifest: Manifest, onnx: bytes, *, threads: int = 1) -> None:
+        if threads < 1:
+            raise UsageError(f"threads must be 1 or more (got {threads}).")
+        self.manifest = manifest
+        self._session = _open_session(onnx, threads)
+        _check_graph(self._session, manifest)
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        """The 16 hexadecimal digits that are shown; the whole hash is `manifest.version`."""
+        return self.manifest.short_version
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self.manifest.classes
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(H, W, C) of one image."""
+        return self.manifest.input_shape
+
+    def predict(self, images_NHWC: NDArray[np.uint8]) -> list[Prediction]:
+        """One answer an image, in order. UsageError for another shape or type."""
+        return [self.judge(probabilities_K) for probabilities_K in self.probabilities(images_NHWC)]
+
+    def probabilities(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, K) float32, calibrated, rows sum to 1. UsageError for another shape or type."""
+        self._check_images(images_NHWC)
+        starts = range(0, len(images_NHWC), _CHUNK)
+        parts = [self._logits(images_NHWC[start : start + _CHUNK]) for start in starts]
+        if not parts:
+            return np.empty((0, len(self.classes)), np.float32)
+        logits_NK = np.concatenate(parts) / np.float32(self.manifest.calibration.temperature)
+        exponents_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
+        return np.asarray(exponents_NK / exponents_NK.sum(axis=1, keepdims=True), np.float32)
+
+    def judge(self, probabilities_K: NDArray[np.float32]) -> Prediction:
+        """What one row of probabilities says by the bundle's thresholds."""
+        best = int(probabilities_K.argmax())
+        confidence = float(probabilities_K[best])
+        verdict: Verdict = "unsure"
+        if confidence < self.manifest.calibration.rejected:
+            verdict = "rejected"
+        elif confidence >= self.manifest.calibration.certain:
+            verdict = "certain"
+        return Prediction(
+            label=None if verdict == "rejected" else self.classes[best],
+            confidence=confidence,
+            verdict=verdict,
+            probabilities=dict(zip(self.classes, probabilities_K.tolist(), strict=True)),
+        )
+
+    def _logits(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        outputs = self._session.run(["logits"], {"images": np.ascontiguousarray(images_NHWC)})
+        return np.asarray(outputs[0], np.float32)
+
+    def _check_images(self, images_NHWC: object) -> None:
+        height, width, channels = self.input_shape
+        if (
+            not isinstance(images_NHWC, np.ndarray)
+            or images_NHWC.dtype != np.uint8
+            or images_NHWC.shape[1:] != self.input_shape
+        ):
+            dtype, shape = getattr(images_NHWC, "dtype", None), getattr(images_NHWC, "shape", None)
+            raise UsageError(
+                f"images must be a uint8 array of shape (N, {height}, {width}, {channels}) "
+                f"(got {type(images_NHWC).__name__}, dtype={dtype}, shape={shape}); convert them."
+            )
+
+
+def _open_session(onnx: bytes, threads: int) -> InferenceSession:
+    # Official builds send usage data unless this is set before the import; a user's own choice is kept.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    try:
+        import onnxruntime  # noqa: PLC0415 - of the extras serve and train; this is its one adapter
+    except ImportError as error:
+        raise MissingExtra("answering with a bundle", "onnxruntime", "serve") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+    try:
+        return onnxruntime.InferenceSession(onnx, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's own exceptions share no base but this one
+        reason = str(error).splitlines()[0][:200]
+        raise Damaged(f"{MODEL_FILE} is no graph that ONNX Runtime opens: {reason}") from error
+
+
+def _check_graph(session: InferenceSession, manifest: Manifest) -> None:
+    inputs = [(value.name, value.type, value.shape[1:]) for value in session.get_inputs()]
+    outputs = [(value.name, value.type, value.shape[1:]) for value in session.get_outputs()]
+    asked_inputs = [("images", "tensor(uint8)", list(manifest.input_shape))]
+    asked_outputs = [("logits", "tensor(float)", [len(manifest.classes)])]
+    if (inputs, outputs) != (asked_inputs, asked_outputs):
+        raise Damaged(
+            f"{MODEL_FILE} does not fit its manifest: it takes {inputs} and gives {outputs}, "
+            f"the manifest asks for {asked_inputs} and {asked_outputs}; make the bundle again."
+        )
