@@ -1,0 +1,90 @@
+"""Where a command speaks: results to stdout, everything else to stderr.
+
+One rule for all commands: with `--json`, stdout holds one JSON document and nothing else; a bar is drawn only
+where a person watches (stderr is a terminal) and never with `--quiet`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console as Terminal
+from rich.console import RenderableType
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from pileus.spec.values import canonical_json
+
+Report = Callable[[int, int], None]
+"""Called with (done, total); from any thread."""
+
+
+class Console:
+    """The streams of one command. Colours follow the terminal and `NO_COLOR`."""
+
+    def __init__(self, *, json: bool = False, quiet: bool = False) -> None:
+        self.json = json
+        self.quiet = quiet
+        self._out = Terminal(file=sys.stdout, highlight=False)
+        self._error = Terminal(file=sys.stderr, highlight=False, stderr=True)
+
+    def result(self, document: object, human: RenderableType) -> None:
+        """What the command was run for: `document` as JSON with `--json`, else `human`."""
+        if self.json:
+            self._out.out(canonical_json(document).decode(), end="")
+        elif isinstance(human, str):
+            self._out.print(human, markup=False, soft_wrap=True)
+        else:
+            self._out.print(human)
+
+    def say(self, text: str) -> None:
+        """One line for the person who waits."""
+        if not self.quiet:
+            self._error.print(text, markup=False, soft_wrap=True)
+
+    def complain(self, text: str) -> None:
+        """An error's message: said even with `--quiet`."""
+        self._error.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def progress(self, title: str, unit: str) -> Iterator[Report]:
+        """A bar with rate and time left while the block runs; yields the function to report to."""
+        if self.quiet or not sys.stderr.isatty():
+            yield lambda done, total: None
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            _Amount(unit),
+            _Rate(unit),
+            TimeRemainingColumn(compact=True),
+        )
+        with Progress(*columns, console=self._error) as bars:
+            task = bars.add_task(title, total=None)
+            yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+class _Amount(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+        super().__init__()
+
+    def render(self, task: Task) -> Text:
+        if task.total is None:
+            return Text("")
+        return Text(f"{task.completed:,.0f}/{task.total:,.0f} {self.unit}", style="progress.download")
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        self.unit = unit
+        super().__init__()
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        if speed is None:
+            return Text("")
+        shown = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
+        return Text(f"{shown} {self.unit}/s", style="progress.data.speed")
