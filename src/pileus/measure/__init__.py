@@ -1,0 +1,1 @@
+"""Clocks, environment, statistics and experiments: what a number needs around it to be evidence."""
