@@ -10,14 +10,19 @@ import contextlib
 import errno
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pileus.errors import AlreadyExists, NotFound, StoreError, VersionConflict
+from pileus.errors import AlreadyExists, NotFound, StoreError, UsageError, VersionConflict
 from pileus.spec.values import digest
 from pileus.store.ports import Blob, checked_key
 
 _TEMPORARY = ".tmp-"
+_LOCK_DEADLINE_S = 30.0
+_LOCK_POLL_S = 0.005
+_Guard = Callable[[], contextlib.AbstractContextManager[None]]
 
 
 class FileStore:
@@ -28,7 +33,7 @@ class FileStore:
 
     @property
     def uri(self) -> str:
-        return f"file:{self._root}"
+        return f"file:{str(self._root).replace('%', '%25').replace('#', '%23').replace('?', '%3F')}"
 
     @property
     def root(self) -> Path:
@@ -53,79 +58,87 @@ class FileStore:
             if if_absent and path.exists():
                 raise AlreadyExists(f"{path} exists already.")
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._write(path, content, replace=not if_absent)
+            self._write(path, content, replace=None if if_absent else self._locked)
         return digest(bytes(content))
 
     def swap(self, key: str, content: bytes, version: str) -> str:
         with self._told(key), self._locked():
             if self.get(key).version != version:
                 raise VersionConflict(f"{self._path(key)} was changed by another writer.")
-            self._write(self._path(key), content, replace=True)
+            self._write(self._path(key), content, replace=contextlib.nullcontext)
         return digest(content)
 
     def list(self, prefix: str = "") -> list[str]:
+        if ".." in prefix.split("/"):
+            raise UsageError(f"a prefix may not climb out of the store (got {prefix!r}); remove '..'.")
         folder = self._root / prefix.rpartition("/")[0]
         with self._told(prefix):
             keys = [
                 (Path(parent) / name).relative_to(self._root).as_posix()
-                for parent, _, names in os.walk(folder)
+                for parent, _, names in os.walk(folder, onerror=_raise_unless_absent)
                 for name in names
                 if not name.startswith(_TEMPORARY)
             ]
         return sorted(key for key in keys if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
-        with self._told(key), contextlib.suppress(FileNotFoundError):
+        with self._told(key), contextlib.suppress(FileNotFoundError), self._locked():
             self._path(key).unlink()
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
 
-    def _write(self, path: Path, content: bytes | memoryview, *, replace: bool) -> None:
-        """An unnamed file, so that a killed writer leaves nothing; linked into place when it is whole."""
-        try:
-            descriptor = os.open(path.parent, os.O_TMPFILE | os.O_WRONLY, 0o644)
-        except OSError as error:
-            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
-                raise
+    def _write(self, path: Path, content: bytes | memoryview, *, replace: _Guard | None) -> None:
+        """An unnamed file, so that a killed writer leaves nothing; put into place when it is whole.
+
+        `replace` guards the step that replaces a value; None: the value must be absent.
+        """
+        descriptor = _unnamed_file(path.parent)
+        if descriptor is None:
             return self._write_named(path, content, replace=replace)
         try:
             _write_all(descriptor, content)
-            unnamed = f"/proc/self/fd/{descriptor}"
-            if replace:
-                aside = path.parent / f"{_TEMPORARY}{os.getpid()}-{path.name}"
-                aside.unlink(missing_ok=True)
-                os.link(unnamed, aside, follow_symlinks=True)
-                aside.replace(path)
+            if replace is None:
+                _link_unnamed(descriptor, path)
             else:
-                os.link(unnamed, path, follow_symlinks=True)
+                aside = self._aside(path)
+                with replace():
+                    _link_unnamed(descriptor, aside)
+                    aside.replace(path)
         finally:
             os.close(descriptor)
         _sync_folder(path.parent)
         return None
 
-    def _write_named(self, path: Path, content: bytes | memoryview, *, replace: bool) -> None:
+    def _write_named(self, path: Path, content: bytes | memoryview, *, replace: _Guard | None) -> None:
         """For file systems without unnamed files."""
-        aside = path.parent / f"{_TEMPORARY}{os.getpid()}-{path.name}"
+        aside = self._aside(path)
         try:
             descriptor = os.open(aside, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o644)
             try:
                 _write_all(descriptor, content)
             finally:
                 os.close(descriptor)
-            if replace:
-                aside.replace(path)
-            else:
+            if replace is None:
                 os.link(aside, path)
+            else:
+                with replace():
+                    aside.replace(path)
         finally:
             aside.unlink(missing_ok=True)
         _sync_folder(path.parent)
+
+    def _aside(self, path: Path) -> Path:
+        """A name of this thread's own beside a value; what a killed namesake left there is removed."""
+        aside = path.parent / f"{_TEMPORARY}{os.getpid()}-{threading.get_ident()}-{path.name}"
+        aside.unlink(missing_ok=True)
+        return aside
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         descriptor = os.open(self._root, os.O_RDONLY)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor, self.uri)
             yield
         finally:
             os.close(descriptor)
@@ -148,6 +161,44 @@ class FileStore:
                 errno.EPERM: "not permitted; choose another place or change its permissions.",
             }.get(error.errno or 0, error.strerror or str(error))
             raise StoreError(f"cannot use {self._root / key}: {reason}") from error
+
+
+def _unnamed_file(folder: Path) -> int | None:
+    """A descriptor, or None where the system cannot make or name such files."""
+    try:
+        descriptor = os.open(folder, os.O_TMPFILE | os.O_WRONLY, 0o644)
+    except OSError as error:
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT):
+            raise
+        return None
+    if Path(f"/proc/self/fd/{descriptor}").exists():
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def _link_unnamed(descriptor: int, path: Path) -> None:
+    """Give an unnamed file its name. Python follows the link only where it calls linkat(2)."""
+    os.link(f"/proc/self/fd/{descriptor}", path, src_dir_fd=descriptor)
+
+
+def _lock(descriptor: int, uri: str) -> None:
+    """Held for the moment of a rename, so a long wait means a stopped process."""
+    deadline = time.monotonic() + _LOCK_DEADLINE_S
+    while True:
+        try:
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if time.monotonic() > deadline:
+                raise StoreError(
+                    f"{uri} stayed locked for {_LOCK_DEADLINE_S:.0f} s; end the stopped pileus that holds it."
+                ) from error
+            time.sleep(_LOCK_POLL_S)
+
+
+def _raise_unless_absent(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def _write_all(descriptor: int, content: bytes | memoryview) -> None:

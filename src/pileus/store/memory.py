@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from pileus.errors import AlreadyExists, NotFound, StoreError, VersionConflict
+from pileus.errors import AlreadyExists, NotFound, StoreError, UsageError, VersionConflict
 from pileus.store.ports import Blob, checked_key
 
 
@@ -45,6 +45,8 @@ class MemoryStore:
             return self._write(key, content)
 
     def list(self, prefix: str = "") -> list[str]:
+        if ".." in prefix.split("/"):
+            raise UsageError(f"a prefix may not climb out of the store (got {prefix!r}); remove '..'.")
         with self._lock:
             return sorted(key for key in self._blobs if key.startswith(prefix))
 
