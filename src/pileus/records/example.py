@@ -10,6 +10,7 @@ name, so that equal content gives equal bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Literal, NamedTuple
 
 ImageFormat = Literal["raw", "jpeg", "png"]
@@ -40,20 +41,21 @@ class Malformed(ValueError):  # noqa: N818 - a state of the bytes; its readers t
 
 def encode(example: Example) -> tuple[bytes, int]:
     """The message, and the offset of the image's bytes within it."""
-    entries = [
-        _entry(b"image/channels", _int64(example.channels)),
-        _entry(b"image/class/label", _int64(example.label)),
-        _entry(b"image/class/text", _bytes(example.class_text.encode())),
-        _entry(b"image/encoded", _bytes(example.image)),
-        _entry(b"image/format", _bytes(example.format.encode())),
-        _entry(b"image/height", _int64(example.height)),
-        _entry(b"image/id", _bytes(example.id.encode())),
-        _entry(b"image/width", _int64(example.width)),
-    ]
-    features = b"".join(entries)
-    start = _head(1, len(features))
-    image_offset = len(start) + sum(map(len, entries[:4])) - len(example.image)
-    return start + features, image_offset
+    before = (
+        _number(b"image/channels", example.channels)
+        + _number(b"image/class/label", example.label)
+        + _text(b"image/class/text", example.class_text)
+        + _entry_head(b"image/encoded", len(example.image))
+    )
+    after = (
+        _text(b"image/format", example.format)
+        + _number(b"image/height", example.height)
+        + _entry_head(b"image/id", len(sample_id := example.id.encode()))
+        + sample_id
+        + _number(b"image/width", example.width)
+    )
+    start = _head(1, len(before) + len(example.image) + len(after))
+    return b"".join((start, before, example.image, after)), len(start) + len(before)
 
 
 def decode(data: bytes) -> tuple[Example, int]:
@@ -108,20 +110,28 @@ def _varint(value: int) -> bytes:
     return bytes(out)
 
 
-def _entry(name: bytes, feature: bytes) -> bytes:
-    content = b"\x0a" + _varint(len(name)) + name + _head(2, len(feature)) + feature
-    return b"\x0a" + _varint(len(content)) + content
+@lru_cache(maxsize=4096)
+def _entry_head(name: bytes, length: int) -> bytes:
+    """All of a map entry of one bytes value but the value's `length` bytes, which end it."""
+    items = _head(1, length)
+    feature = _head(_BYTES_LIST, len(items) + length) + items
+    entry = _head(1, len(name)) + name + _head(2, len(feature) + length) + feature
+    return _head(1, len(entry) + length) + entry
 
 
-def _bytes(value: bytes) -> bytes:
-    items = _head(1, len(value)) + value
-    return _head(_BYTES_LIST, len(items)) + items
+@lru_cache(maxsize=4096)
+def _text(name: bytes, value: str) -> bytes:
+    encoded = value.encode()
+    return _entry_head(name, len(encoded)) + encoded
 
 
-def _int64(value: int) -> bytes:
+@lru_cache(maxsize=4096)
+def _number(name: bytes, value: int) -> bytes:
     packed = _varint(value)
     items = _head(1, len(packed)) + packed
-    return _head(_INT64_LIST, len(items)) + items
+    feature = _head(_INT64_LIST, len(items)) + items
+    entry = _head(1, len(name)) + name + _head(2, len(feature)) + feature
+    return _head(1, len(entry)) + entry
 
 
 def _fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:

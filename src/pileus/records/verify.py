@@ -142,7 +142,7 @@ def _verify_shard(store: Store, name: str, expected: _Expected, report: VerifyRe
     if expected.columns is None:
         digests = [record_digest(data) for data in _scanned(content, name, report)]
     else:
-        digests = list(_compared(content, name, expected, report))
+        digests = [record_digest(data) for data in _compared(content, name, expected, report)]
     shard = expected.shard
     if (
         shard
@@ -209,6 +209,8 @@ def _problem(
         return "checksum of the data does not hold"
     if crc != int(columns.data_crc[row]):
         return "index disagrees: the record is whole but not the one that the index was made for"
+    if described and _as_indexed(data, columns, row, described.classes) == data:
+        return None
     try:
         example, image_offset = examples.decode(data)
     except examples.Malformed as error:
@@ -217,6 +219,23 @@ def _problem(
     if described and not differing and described.classes[example.label] != example.class_text:
         differing = ["class text"]
     return f"index disagrees: {', '.join(differing)}" if differing else None
+
+
+def _as_indexed(data: bytes, columns: index.Index, row: int, classes: tuple[str, ...]) -> bytes:
+    """The one encoding of the record's image with what the index says of it."""
+    start, label = int(columns.image_offset[row]), int(columns.label[row])
+    example = examples.Example(
+        image=data[start : start + int(columns.image_length[row])],
+        format=examples.FORMATS[columns.format[row]],
+        height=int(columns.height[row]),
+        width=int(columns.width[row]),
+        channels=int(columns.channels[row]),
+        label=label,
+        class_text=classes[label],
+        id=columns.id(row),
+    )
+    encoded, image_offset = examples.encode(example)
+    return encoded if image_offset == start and index.key_of(example.id) == int(columns.key[row]) else b""
 
 
 def _differing(example: examples.Example, image_offset: int, columns: index.Index, row: int) -> list[str]:
