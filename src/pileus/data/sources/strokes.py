@@ -25,7 +25,7 @@ CLASSES = tuple("0123456789")
 TEST_WRITERS = frozenset({3, 7, 16, 19, 22, 27})
 VALIDATION_WRITERS = frozenset({8, 11, 13, 20})
 """Chosen once, before any model: writers 1 to 30 sorted by SHA-256 of "writer01" and so on; the first six
-are for test, the next four for validation, the rest for training. A table, so that the split can never drift."""
+are for test, the next four for validation, the rest for training. A table, so that it can never drift."""
 
 
 class DrawnDigit(NamedTuple):
