@@ -59,4 +59,4 @@ def _sampled(
     down, across = (row - top)[..., None], (column - left)[..., None]
     above = flat[corner] * (1 - across) + flat[corner + 1] * across
     below = flat[corner + width + 3] * (1 - across) + flat[corner + width + 4] * across
-    return np.rint(above * (1 - down) + below * down).astype(np.uint8)
+    return np.asarray(np.rint(above * (1 - down) + below * down), np.uint8)

@@ -11,7 +11,7 @@ from pileus.spec.values import Spec
 Part = Annotated[float, Meta(ge=0.0, le=0.5)]
 
 
-class Augment(Spec):
+class Augment(Spec, frozen=True, kw_only=True):
     """Each value is a bound: the amount for a sample is drawn evenly from [-bound, bound]. All 0: no augmentation."""
 
     rotate_deg: Annotated[float, Meta(ge=0.0, le=45.0)] = 0.0

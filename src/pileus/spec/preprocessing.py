@@ -10,7 +10,7 @@ from typing import Literal
 from pileus.spec.values import Spec
 
 
-class Drawing(Spec, tag_field="kind", tag="drawing"):
+class Drawing(Spec, tag_field="kind", tag="drawing", frozen=True, kw_only=True):
     """Handwriting: white ink on black, one channel. Strokes and pictures of writing are both accepted."""
 
     height: int = 28
@@ -22,7 +22,7 @@ class Drawing(Spec, tag_field="kind", tag="drawing"):
     """Pixels: the width of a rendered stroke."""
 
 
-class Picture(Spec, tag_field="kind", tag="picture"):
+class Picture(Spec, tag_field="kind", tag="picture", frozen=True, kw_only=True):
     """A photograph or any picture file: the central crop of the model's aspect, resized."""
 
     height: int

@@ -1,0 +1,24 @@
+"""Engines by name."""
+
+from __future__ import annotations
+
+from pileus.engines.fake import FakeEngine
+from pileus.engines.local.engine import LocalEngine
+from pileus.engines.ports import Engine
+from pileus.errors import SpecError
+from pileus.spec.resolve import did_you_mean
+
+ENGINES = ("fake", "local")
+
+
+def connect(name: str, *, cores: int | None = None) -> Engine:
+    """An engine is a value that can be passed to `train`; SpecError for an unknown name.
+
+    `cores` are shared by the workers on this machine; None: all that this process may run on.
+    """
+    match name:
+        case "fake":
+            return FakeEngine()
+        case "local":
+            return LocalEngine(cores)
+    raise SpecError(f"no engine is called {name!r}; {did_you_mean(name, ENGINES)}")

@@ -1,0 +1,26 @@
+"""From any source to the record set that workers read."""
+
+from __future__ import annotations
+
+from pileus.data.sources.open import open_source
+from pileus.data.write import WriteOptions, write_records
+from pileus.errors import UsageError
+from pileus.operations.observer import Observer
+from pileus.records.read import RecordSet, open_records
+from pileus.spec.run import Data
+
+_FOLDER = ".records"
+"""Below the folder of runs; a set is named by the fingerprint of its source, so that runs share it."""
+
+
+def prepare_records(data: Data, runs_uri: str, observer: Observer) -> RecordSet:
+    """The source itself where it is a record set; else its records, written once below `runs_uri`."""
+    if not data.source:
+        raise UsageError("this recipe needs data (got none); name it: --data FOLDER")
+    source = open_source(data.source, data.kind)
+    if source.kind == "records":
+        return open_records(data.source)
+    place = f"{runs_uri.rstrip('/')}/{_FOLDER}/{source.fingerprint[:16]}"
+    observer.say(f"{data.source}: {source.kind}, {len(source):,} images, {len(source.classes)} classes")
+    write_records(source, place, options=WriteOptions(), progress=observer.progress)
+    return open_records(place)

@@ -1,0 +1,1 @@
+"""Full specs to start from, one TOML file each."""

@@ -1,0 +1,1 @@
+"""The life of a run (`life`, free of I/O) and its directory."""

@@ -1,0 +1,92 @@
+"""From a recipe or file and `--set` pairs to a run's spec, with an error that a user can act on."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import msgspec
+
+from pileus.errors import SpecError
+from pileus.spec.run import RunSpec
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """'; did you mean 'x'?' or '; known: ...': the way out for a name that is not known."""
+    names = sorted(known)
+    near = difflib.get_close_matches(word, names, n=3, cutoff=0.5)
+    if near:
+        return "did you mean " + " or ".join(repr(name) for name in near) + "?"
+    return "known: " + ", ".join(names) + "."
+
+
+def parse_setting(pair: str) -> tuple[tuple[str, ...], Any]:
+    """'a.b=value' as (('a', 'b'), value); the value is JSON where it reads as such, else text."""
+    path, separator, text = pair.partition("=")
+    parts = tuple(path.strip().split("."))
+    if not separator or not all(parts):
+        raise SpecError(f"a setting is NAME=VALUE (got {pair!r}); for example --set optimizer.lr=0.1")
+    try:
+        return parts, msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return parts, text
+
+
+def resolve(base: Mapping[str, Any], settings: Iterable[tuple[tuple[str, ...], Any]] = ()) -> RunSpec:
+    """The spec of `base` (a recipe's or file's table) with the settings laid over it, in order."""
+    tree: dict[str, Any] = msgspec.to_builtins(base)
+    for path, value in settings:
+        _lay(tree, path, value)
+    try:
+        return msgspec.convert(tree, RunSpec)
+    except msgspec.ValidationError as error:
+        if isinstance(error.__cause__, SpecError):
+            raise error.__cause__ from None
+        raise SpecError(_explained(str(error))) from None
+
+
+def _lay(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    *parents, last = path
+    table = tree
+    for name in parents:
+        below = table.setdefault(name, {})
+        if not isinstance(below, dict):
+            raise SpecError(f"{'.'.join(path)} is below a plain value ({name}={below!r}); set {name} itself.")
+        table = below
+    if last == "name" and parents and table.get("name", value) != value:
+        # Another member of a family: the settings of the former member do not carry over.
+        table.clear()
+    table[last] = value
+
+
+def _explained(message: str) -> str:
+    """msgspec's message, with its path in the words of --set and with the nearest names."""
+    what, _, where = message.partition(" - at `")
+    place = where.rstrip("`").removeprefix("$").removeprefix(".")
+    if what.startswith("Object contains unknown field"):
+        unknown = what.split("`")[1]
+        name = f"{place}.{unknown}" if place else unknown
+        return f"no setting is called {name!r}; {did_you_mean(name, setting_names())}"
+    return f"setting {place or 'of the run'}: {what[0].lower()}{what[1:]}."
+
+
+def setting_names() -> list[str]:
+    """Every name that `--set` takes, of every member of each family."""
+    return sorted(set(_names(RunSpec, "")))
+
+
+def _names(kind: Any, prefix: str) -> Iterable[str]:
+    for field in msgspec.structs.fields(kind):
+        members = [
+            member
+            for member in getattr(field.type, "__args__", (field.type,))
+            if isinstance(member, type) and issubclass(member, msgspec.Struct)
+        ]
+        name = prefix + field.encode_name
+        if not members:
+            yield name
+        for member in members:
+            if member.__struct_config__.tag_field:
+                yield f"{name}.{member.__struct_config__.tag_field}"
+            yield from _names(member, f"{name}.")

@@ -1,0 +1,1 @@
+"""The arithmetic of training: the same bits wherever it runs. Imports no engine."""

@@ -1,0 +1,1 @@
+"""How workers of a gang hand each other arrays, by rank, with deadlines."""

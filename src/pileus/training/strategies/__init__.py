@@ -1,0 +1,1 @@
+"""How replicas come to agree on a step's sum."""

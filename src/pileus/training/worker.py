@@ -1,0 +1,275 @@
+"""A worker of a gang: from its job to its last word. The same program on every engine."""
+
+from __future__ import annotations
+
+import math
+import time
+import traceback
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pileus.data.batches import Part, batch_rows, cut, load_part, order_of
+from pileus.data.ports import Split
+from pileus.errors import Damaged, Diverged, PeerLost, PileusError, StoreError, UsageError
+from pileus.records.read import open_records
+from pileus.spec.job import Cause, Checkpointed, EpochDone, Failed, Fault, Finished, Job, Stopped
+from pileus.store import open_store
+from pileus.training.checkpoint import Position, load_checkpoint, prune, write_checkpoint
+from pileus.training.exchange.ports import Exchange
+from pileus.training.gradient import Lane, Microbatch
+from pileus.training.ledger import Page, PageHead, write_page
+from pileus.training.replica import Problem, Replica
+from pileus.training.schedule import learning_rate
+from pileus.training.seat import Seat
+from pileus.training.tree import Vector, share
+
+_EVALUATION_SAMPLES = 256
+
+
+def work(job: Job, seat: Seat) -> bool:
+    """Join the gang, train to the end, report. False where it ended badly, which has then been reported."""
+    worker: Worker | None = None
+    exchange: Exchange | None = None
+    try:
+        torch.set_num_threads(1)
+        records = open_records(job.records_uri)
+        parts = {split: load_part(records, split, job.spec.data) for split in (Split.TRAIN, Split.VALIDATION)}
+        exchange = seat.join(job.spec.workers, job.session, job.spec.engine.start_deadline_s)
+        worker = Worker(job, seat, exchange, parts, num_classes=len(records.classes))
+        worker.run()
+    except Exception as error:
+        step = worker.position.global_step if worker else 0
+        trace = "" if isinstance(error, PileusError) else traceback.format_exc()
+        seat.report(
+            Failed(rank=seat.rank, step=step, cause=_cause(error), message=str(error) or repr(error), trace=trace)
+        )
+        return False
+    finally:
+        if worker:
+            worker.close()
+        if exchange:
+            exchange.close()
+    return True
+
+
+def _cause(error: Exception) -> Cause:
+    causes: dict[type[Exception], Cause] = {
+        PeerLost: "peer_lost",
+        Diverged: "diverged",
+        UsageError: "bad_input",
+        Damaged: "bad_input",
+        StoreError: "storage",
+        CommittedFault: "fault",
+    }
+    return next((cause for kind, cause in causes.items() if isinstance(error, kind)), "bug")
+
+
+class CommittedFault(PileusError):  # noqa: N818
+    """A fault of kind 'raise' that the job asked for."""
+
+
+class Worker:
+    def __init__(self, job: Job, seat: Seat, exchange: Exchange, parts: dict[Split, Part], *, num_classes: int) -> None:
+        self._job = job
+        self._spec = job.spec
+        self._seat = seat
+        self._exchange = exchange
+        self._store = open_store(job.run_uri)
+        self._train, self._validation = parts[Split.TRAIN], parts[Split.VALIDATION]
+        height, width, channels = self._train.images_NHWC.shape[1:]
+        problem = Problem((height, width, channels), num_classes)
+        self._replica = Replica(self._spec, problem, exchange, self._spec.lanes or seat.cores)
+        self._steps_per_epoch = math.ceil(len(self._train) / self._spec.batch_size)
+        self._ledger: str | None = None
+        self._taken: list[tuple[int, NDArray[np.uint32]]] = []
+        """Since the last page, a step each: samples of the whole batch, positions that this worker took."""
+        self._page_start = 0
+        self._data_s = 0.0
+        self._phases: dict[str, float] = {}
+        self.position = Position()
+
+    def close(self) -> None:
+        self._replica.close()
+
+    def run(self) -> None:
+        if self._job.checkpoint:
+            checkpoint, tensors = load_checkpoint(self._store, self._job.checkpoint)
+            self._replica.restore(tensors)
+            self.position, self._ledger = checkpoint.manifest.position, checkpoint.manifest.ledger
+            self._page_start = self.position.step
+        while self.position.epoch < self._spec.epochs:
+            if not self._epoch():
+                self._checkpoint()
+                self._seat.report(Stopped(rank=self._seat.rank, step=self.position.global_step))
+                return
+        self._seat.report(
+            Finished(rank=self._seat.rank, step=self.position.global_step, fingerprint=self._replica.fingerprint())
+        )
+
+    def _epoch(self) -> bool:
+        """Train the rest of the present epoch; False when asked to stop on the way."""
+        started = time.perf_counter()
+        self._replica.compute_s = self._replica.exchange_s = self._data_s = 0.0
+        self._phases = {"optimizer": 0.0, "checkpoint": 0.0, "validation": 0.0}
+        order = order_of(self._train, self._spec.seed, self.position.epoch)
+        while self.position.step < self._steps_per_epoch:
+            if self._step(batch_rows(order, self.position.step, self._spec.batch_size)):
+                return False
+        compute_s, exchange_s = self._replica.compute_s, self._replica.exchange_s
+        validation = self._evaluated(self._validation)
+        done = self.position
+        self.position = Position(epoch=done.epoch + 1, global_step=done.global_step, samples=done.samples)
+        last = self.position.epoch == self._spec.epochs
+        if last or self.position.epoch % self._spec.checkpoints.every_epochs == 0:
+            self._checkpoint()
+        else:
+            self._page()
+        self._phases |= {"data": self._data_s, "compute": compute_s - self._data_s, "exchange": exchange_s}
+        if self._seat.rank == 0:
+            self._seat.report(
+                EpochDone(
+                    epoch=done.epoch,
+                    step=done.global_step,
+                    samples=done.samples,
+                    train_loss=done.epoch_loss / done.epoch_samples,
+                    train_accuracy=done.epoch_correct / done.epoch_samples,
+                    validation_loss=validation[0],
+                    validation_accuracy=validation[1],
+                    lr=learning_rate(self._spec, done.global_step - 1, self._steps_per_epoch),
+                    seconds=time.perf_counter() - started,
+                    phases_s=self._phases,
+                    fingerprint=self._replica.fingerprint(),
+                )
+            )
+        return True
+
+    def _step(self, rows: NDArray[np.int64]) -> bool:
+        """One global step; True when rank 0 has been asked to stop."""
+        here = self.position
+        self._seat.at(here.epoch, here.global_step)
+        for fault in self._job.faults:
+            self._commit(fault)
+        microbatches = cut(rows, self._spec.microbatch_size)
+        taken: dict[int, NDArray[np.uint32]] = {}
+
+        def leaf(lane: Lane, index: int, into: Vector) -> None:
+            microbatch = self._microbatch(microbatches[index])
+            taken[index] = self._train.positions_N[microbatches[index]].astype(np.uint32)
+            lane.gradient(microbatch, (self._spec.seed, here.global_step, index), into)
+            if index == 0 and self._seat.stop_asked:
+                into[-1] = 1.0
+
+        gradient, totals = self._replica.gradient(len(microbatches), leaf)
+        if not math.isfinite(totals.loss):
+            raise Diverged(
+                f"the loss is not finite at step {here.global_step} (epoch {here.epoch}); "
+                "the last checkpoint is kept: lower optimizer.lr or raise warmup_epochs."
+            )
+        started = time.perf_counter()
+        lr = learning_rate(self._spec, here.global_step, self._steps_per_epoch)
+        self._replica.step(gradient, lr, here.global_step + 1)
+        self._phases["optimizer"] += time.perf_counter() - started
+        own = [taken[index] for index in sorted(taken)]
+        self._taken.append((len(rows), np.concatenate(own) if own else np.empty(0, np.uint32)))
+        self.position = Position(
+            epoch=here.epoch,
+            step=here.step + 1,
+            global_step=here.global_step + 1,
+            samples=here.samples + len(rows),
+            epoch_loss=here.epoch_loss + totals.loss,
+            epoch_correct=here.epoch_correct + totals.correct,
+            epoch_samples=here.epoch_samples + totals.samples,
+        )
+        return totals.stops > 0
+
+    def _microbatch(self, rows: NDArray[np.int64]) -> Microbatch:
+        started = time.perf_counter()
+        images_NHWC = self._train.augmented(rows, self._spec.augment, self._spec.seed, self.position.epoch)
+        microbatch = Microbatch(images_NHWC, self._train.labels_N[rows])
+        self._data_s += time.perf_counter() - started
+        return microbatch
+
+    def _evaluated(self, part: Part) -> tuple[float | None, float | None]:
+        """Mean loss and accuracy over a part, None where it is empty."""
+        if not len(part):
+            return None, None
+        started = time.perf_counter()
+        leaves = cut(np.arange(len(part)), _EVALUATION_SAMPLES)
+
+        def leaf(lane: Lane, index: int, into: Vector) -> None:
+            rows = leaves[index]
+            lane.evaluate(Microbatch(part.images_NHWC[rows], part.labels_N[rows]), into)
+
+        totals = self._replica.evaluate(len(leaves), leaf)
+        self._phases["validation"] += time.perf_counter() - started
+        return totals.loss / totals.samples, totals.correct / totals.samples
+
+    def _checkpoint(self) -> None:
+        self._page()
+        started = time.perf_counter()
+        if self._seat.rank == 0:
+            key = write_checkpoint(
+                self._store, self._replica.tensors(), self.position, self._replica.fingerprint(), self._ledger
+            )
+            prune(self._store, self._spec.checkpoints.keep)
+            self._seat.report(Checkpointed(key=key, epoch=self.position.epoch, step=self.position.global_step))
+        self._phases["checkpoint"] += time.perf_counter() - started
+
+    def _page(self) -> None:
+        """Gather what was taken since the last page, and have rank 0 write it."""
+        started = time.perf_counter()
+        positions = self._gathered_positions()
+        if positions is not None:
+            self._ledger = write_page(self._store, Page(self._page_head(len(positions)), positions))
+        self._page_start = self.position.step
+        self._taken.clear()
+        self._phases["checkpoint"] += time.perf_counter() - started
+
+    def _page_head(self, samples: int) -> PageHead:
+        """Of the steps since the last page; they all belong to one epoch."""
+        ended_epoch = self.position.step == 0
+        return PageHead(
+            epoch=self.position.epoch - ended_epoch,
+            first_step=self._page_start,
+            last_step=self._steps_per_epoch if ended_epoch else self.position.step,
+            samples=samples,
+            previous=self._ledger,
+        )
+
+    def _gathered_positions(self) -> NDArray[np.uint32] | None:
+        """On rank 0 what all workers took since the last page, in the order of steps; None elsewhere or for nothing."""
+        if not self._taken:
+            return None
+        own = np.concatenate([positions for _, positions in self._taken])
+        if self._exchange.rank != 0:
+            self._exchange.swap({0: [own]} if len(own) else {}, {})
+            return None
+        sizes = {rank: list(self._taken_sizes(rank)) for rank in range(self._exchange.size)}
+        coming = {rank: [np.empty(sum(steps), np.uint32)] for rank, steps in sizes.items() if rank > 0 and any(steps)}
+        self._exchange.swap({}, coming)
+        taken = {0: own} | {rank: arrays[0] for rank, arrays in coming.items()}
+        ends = {rank: np.cumsum(steps) for rank, steps in sizes.items()}
+        pieces = [
+            taken[rank][ends[rank][step] - sizes[rank][step] : ends[rank][step]]
+            for step in range(len(self._taken))
+            for rank in range(self._exchange.size)
+            if sizes[rank][step]
+        ]
+        return np.concatenate(pieces)
+
+    def _taken_sizes(self, rank: int) -> Iterator[int]:
+        """How many samples a rank took in each step since the last page."""
+        for batch, _ in self._taken:
+            low, high = share(rank, self._exchange.size, math.ceil(batch / self._spec.microbatch_size))
+            yield min(high * self._spec.microbatch_size, batch) - min(low * self._spec.microbatch_size, batch)
+
+    def _commit(self, fault: Fault) -> None:
+        due = (self._seat.rank, self.position.global_step, self._job.attempt)
+        if (fault.rank, fault.step, fault.attempt) != due:
+            return
+        if fault.kind == "raise":
+            raise CommittedFault(f"fault asked for at rank {fault.rank}, step {fault.step}")
+        self._seat.die("worker" if fault.kind == "kill_worker" else "controller")
