@@ -52,9 +52,7 @@ def open_cifar(place: Path) -> ArraySource:
     """All batches of a folder, in memory (180 MB for CIFAR-10)."""
     batches = find_batches(place)
     if not batches:
-        raise SourceError(
-            f"{place} holds no data_batch_1 or test_batch (plain or .xz); check the path or --kind."
-        )
+        raise SourceError(f"{place} holds no data_batch_1 or test_batch (plain or .xz); check the path or --kind.")
     classes = _read_classes(place)
     with ThreadPoolExecutor(min(len(batches), os.cpu_count() or 1)) as pool:
         parts = tuple(pool.map(lambda path: _read_batch(path, classes), batches))
@@ -82,16 +80,9 @@ def _read_classes(place: Path) -> tuple[str, ...]:
 def _read_batch(path: Path, classes: tuple[str, ...]) -> Part:
     content = _load(path)
     rows, labels = content.get("data"), content.get("labels")
-    if (
-        not isinstance(rows, np.ndarray)
-        or rows.dtype != np.uint8
-        or rows.ndim != 2
-        or rows.shape[1] != _ROW_BYTES
-    ):
+    if not isinstance(rows, np.ndarray) or rows.dtype != np.uint8 or rows.ndim != 2 or rows.shape[1] != _ROW_BYTES:
         got = f"{rows.dtype} {rows.shape}" if isinstance(rows, np.ndarray) else type(rows).__name__
-        raise SourceError(
-            f"{path} must hold 'data', uint8 of shape (n, {_ROW_BYTES}) (got {got}); get it again."
-        )
+        raise SourceError(f"{path} must hold 'data', uint8 of shape (n, {_ROW_BYTES}) (got {got}); get it again.")
     labels_N = _labels(labels, path)
     if len(labels_N) != len(rows) or not len(rows):
         raise SourceError(f"{path} has {len(rows)} images and {len(labels_N)} labels; get it again.")
@@ -108,9 +99,7 @@ def _read_batch(path: Path, classes: tuple[str, ...]) -> Part:
 
 
 def _labels(labels: object, path: Path) -> NDArray[np.int64]:
-    if not isinstance(labels, list | np.ndarray) or not all(
-        isinstance(one, int | np.integer) for one in labels
-    ):
+    if not isinstance(labels, list | np.ndarray) or not all(isinstance(one, int | np.integer) for one in labels):
         raise SourceError(f"{path} must hold 'labels', a list of integers; get it again.")
     try:
         return np.array(labels, np.int64)
@@ -123,10 +112,7 @@ def _load(path: Path) -> dict[str, object]:
     loaded = load_arrays(_decompressed(path), str(path))
     if not isinstance(loaded, dict):
         raise SourceError(f"{path} must hold a dictionary (got {type(loaded).__name__}); get it again.")
-    return {
-        text_of(key): value.array if isinstance(value, PickledArray) else value
-        for key, value in loaded.items()
-    }
+    return {text_of(key): value.array if isinstance(value, PickledArray) else value for key, value in loaded.items()}
 
 
 def _decompressed(path: Path) -> bytes:

@@ -73,7 +73,5 @@ class FileSource:
                 f"{self._name(index)} cannot be read ({error.strerror or error}); check the file."
             ) from error
         if len(content) > MAX_FILE_BYTES:
-            raise SourceError(
-                f"{self._name(index)} has more than {MAX_FILE_BYTES >> 20} MiB; make it smaller."
-            )
+            raise SourceError(f"{self._name(index)} has more than {MAX_FILE_BYTES >> 20} MiB; make it smaller.")
         return content

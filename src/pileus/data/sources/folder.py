@@ -33,9 +33,7 @@ def split_folders(place: Path) -> dict[Split | None, Path]:
     for folder in folders:
         split = SPLIT_NAMES[folder.name.lower()]
         if split in found:
-            raise SourceError(
-                f"{found[split]} and {folder} are both the {split.name.lower()} split; keep one."
-            )
+            raise SourceError(f"{found[split]} and {folder} are both the {split.name.lower()} split; keep one.")
         found[split] = folder
     return found
 
@@ -46,9 +44,7 @@ def open_folder(place: Path) -> FileSource:
     classes = sorted({folder.name for root in roots.values() for folder in _folders(root)})
     if len(classes) < 2:
         got = f"only {classes[0]!r}" if classes else "none"
-        raise SourceError(
-            f"at least two class folders are needed in {place} (got {got}); check the path or --kind."
-        )
+        raise SourceError(f"at least two class folders are needed in {place} (got {got}); check the path or --kind.")
     pictures = []
     for split, root in sorted(roots.items(), key=lambda item: item[1].name):
         for label, name in enumerate(classes):
@@ -62,9 +58,7 @@ def open_folder(place: Path) -> FileSource:
     return FileSource(kind=KIND, classes=tuple(classes), pictures=tuple(pictures))
 
 
-def _check_learnable(
-    roots: dict[Split | None, Path], classes: list[str], pictures: list[PictureFile]
-) -> None:
+def _check_learnable(roots: dict[Split | None, Path], classes: list[str], pictures: list[PictureFile]) -> None:
     """Where splits are given, training must know every class: another name elsewhere is a mistake."""
     if Split.TRAIN not in roots:
         return
@@ -91,8 +85,6 @@ def _pictures(place: Path, folder: Path, label: int, split: Split | None) -> lis
                 continue
             path = Path(parent) / name
             if path.suffix.lower() not in PICTURE_SUFFIXES:
-                raise SourceError(
-                    f"{path} is not a picture: it must be a PNG or JPEG file; convert or remove it."
-                )
+                raise SourceError(f"{path} is not a picture: it must be a PNG or JPEG file; convert or remove it.")
             found.append(PictureFile(path, label, path.relative_to(place).as_posix(), split, ""))
     return found

@@ -45,15 +45,11 @@ def open_idx(place: Path) -> ArraySource:
     """All pairs of a folder, or the pair of one images file."""
     found = find_images(place)
     if not found:
-        raise SourceError(
-            f"{place} holds no idx images such as train-images-idx3-ubyte.gz; check the path or --kind."
-        )
+        raise SourceError(f"{place} holds no idx images such as train-images-idx3-ubyte.gz; check the path or --kind.")
     parts = [_read_part(images) for images in found]
     shapes = {part.images.shape[1:] for part in parts}
     if len(shapes) > 1:
-        raise SourceError(
-            f"all idx images in {place} must have one size (got {sorted(shapes)}); separate them."
-        )
+        raise SourceError(f"all idx images in {place} must have one size (got {sorted(shapes)}); separate them.")
     height, width, _ = shapes.pop()
     scale = min(height, width) / 28
     return ArraySource(
@@ -90,9 +86,7 @@ def _labels_beside(images_path: Path) -> Path:
     for candidate in (images_path.with_name(name), images_path.with_name(name + ".gz")):
         if candidate.is_file():
             return candidate
-    raise SourceError(
-        f"{images_path} has no labels beside it ({name} or {name}.gz is absent); add that file."
-    )
+    raise SourceError(f"{images_path} has no labels beside it ({name} or {name}.gz is absent); add that file.")
 
 
 class _Head(NamedTuple):
@@ -140,9 +134,7 @@ def _shape(head: bytes, expected: _Head, path: Path) -> tuple[int, ...]:
             f"{path} must begin with {expected.magic}, the mark of idx {expected.kind} (got {got}); check it."
         )
     if 0 in shape or int(np.prod(shape, dtype=np.float64)) > _MAX_BYTES:
-        raise SourceError(
-            f"{path} names an impossible size {tuple(shape)}; it is empty or damaged, get it again."
-        )
+        raise SourceError(f"{path} names an impossible size {tuple(shape)}; it is empty or damaged, get it again.")
     return tuple(shape)
 
 
@@ -153,9 +145,7 @@ def _classes(parts: list[tuple[str, Part]]) -> tuple[str, ...]:
     led_up = above == np.arange(_MIN_CLASSES, _MIN_CLASSES + len(above))
     if not led_up.all():
         bad = int(above[~led_up][0])
-        name, row = next(
-            (n, int(np.flatnonzero(p.labels == bad)[0])) for n, p in parts if (p.labels == bad).any()
-        )
+        name, row = next((n, int(np.flatnonzero(p.labels == bad)[0])) for n, p in parts if (p.labels == bad).any())
         raise SourceError(
             f"labels must count up from 0 without a gap (the labels of {name} have {bad} at row {row + 1}, "
             f"and none has {bad - 1}); the file is mislabelled or damaged."

@@ -40,18 +40,14 @@ def open_manifest(place: Path) -> FileSource:
         raise SourceError(f"{place} lists no pictures; add rows of path,label.")
     classes = _classes([str(line.label) for _, line in rows])
     if len(classes) < 2:
-        raise SourceError(
-            f"at least two labels are needed (all {len(rows)} rows of {place} have {classes[0]!r})."
-        )
+        raise SourceError(f"at least two labels are needed (all {len(rows)} rows of {place} have {classes[0]!r}).")
     labels = {name: label for label, name in enumerate(classes)}
     pictures: list[PictureFile] = []
     seen: dict[str, str] = {}
     for row, line in rows:
         picture = _picture(place, row, line, labels[str(line.label)])
         if picture.id in seen:
-            raise SourceError(
-                f"{picture.row} repeats {seen[picture.id]}: both are {picture.id!r}; remove one."
-            )
+            raise SourceError(f"{picture.row} repeats {seen[picture.id]}: both are {picture.id!r}; remove one.")
         seen[picture.id] = picture.row
         pictures.append(picture)
     return FileSource(kind=KIND, classes=tuple(classes), pictures=tuple(pictures))
@@ -79,9 +75,7 @@ def _picture(place: Path, row: int, line: _Line, label: int) -> PictureFile:
     except (OSError, ValueError):
         is_file = False
     if not is_file:
-        raise SourceError(
-            f"{where}: the picture {place.parent / path} does not exist; correct or remove the row."
-        )
+        raise SourceError(f"{where}: the picture {place.parent / path} does not exist; correct or remove the row.")
     split = SPLIT_NAMES[split_name] if split_name else None
     return PictureFile(place.parent / path, label, line.id or path.as_posix(), split, where)
 
@@ -90,16 +84,12 @@ def _rows(place: Path) -> Iterator[tuple[int, _Line]]:
     """(row number as an editor shows it, line)."""
     try:
         if place.stat().st_size > _MAX_BYTES:
-            raise SourceError(
-                f"{place} has more than {_MAX_BYTES >> 20} MiB, too much for a manifest; split it."
-            )
+            raise SourceError(f"{place} has more than {_MAX_BYTES >> 20} MiB, too much for a manifest; split it.")
         with place.open(encoding="utf-8-sig", newline="") as file:
             lines = _bounded(file, place)
             yield from _csv_rows(lines, place) if place.suffix.lower() == ".csv" else _json_rows(lines, place)
     except UnicodeDecodeError as error:
-        raise SourceError(
-            f"{place} is not UTF-8 text ({error.reason} at byte {error.start}); convert it."
-        ) from error
+        raise SourceError(f"{place} is not UTF-8 text ({error.reason} at byte {error.start}); convert it.") from error
     except OSError as error:
         raise SourceError(f"{place} cannot be read ({error.strerror or error}); check the file.") from error
 

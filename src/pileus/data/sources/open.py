@@ -29,16 +29,14 @@ def open_source(place: str, kind: str = "auto") -> ListedSource:
     unknown kind or name, SourceError for input that cannot be used.
     """
     if kind not in KINDS:
-        raise UsageError(f"kind must be one of {', '.join(KINDS)} (got {kind!r}){_nearest(kind, KINDS)}.")
+        raise UsageError(f"kind must be one of {', '.join(KINDS)} (got {kind!r}){_nearest(kind, KINDS)}")
     scheme, separator, rest = place.partition(":")
     if separator and scheme == "embedded":
         return _open_embedded(rest, kind)
     if separator and scheme == "memory":
         return records.open_record_source(place)
     if separator and len(scheme) > 1 and "/" not in scheme and scheme != "file":
-        raise UsageError(
-            f"a source is a path, file: URI or embedded:NAME (got {place!r}); copy it to a folder."
-        )
+        raise UsageError(f"a source is a path, file: URI or embedded:NAME (got {place!r}); copy it to a folder.")
     path = Path(unquote(urlsplit(place).path)) if scheme == "file" and separator else Path(place).expanduser()
     return _open_path(path.absolute(), kind)
 
@@ -46,14 +44,10 @@ def open_source(place: str, kind: str = "auto") -> ListedSource:
 def _open_path(path: Path, kind: str) -> ListedSource:
     try:
         if not path.exists():
-            raise SourceError(
-                f"{path} does not exist{_nearest(path.name, _names(path.parent))}; check the path."
-            )
+            raise SourceError(f"{path} does not exist{_nearest(path.name, _names(path.parent))}")
         return _OPENERS[detect_kind(path) if kind == "auto" else kind](path)
     except OSError as error:
-        raise SourceError(
-            f"{error.filename or path} cannot be read ({error.strerror or error}); check it."
-        ) from error
+        raise SourceError(f"{error.filename or path} cannot be read ({error.strerror or error}); check it.") from error
 
 
 def detect_kind(path: Path) -> str:
@@ -82,9 +76,7 @@ def _kind_of_file(path: Path) -> str:
         return manifest.KIND
     if idx.IMAGES_NAME.fullmatch(path.name):
         return idx.KIND
-    raise SourceError(
-        f"{path} is no list of images (.csv, .jsonl or idx); name a folder or manifest, or say --kind."
-    )
+    raise SourceError(f"{path} is no list of images (.csv, .jsonl or idx); name a folder or manifest, or say --kind.")
 
 
 def _open_embedded(name: str, kind: str) -> ListedSource:
@@ -92,7 +84,7 @@ def _open_embedded(name: str, kind: str) -> ListedSource:
         raise UsageError(f"embedded data has a kind of its own (got --kind {kind}); leave --kind out.")
     if name not in EMBEDDED:
         known = ", ".join(f"embedded:{known}" for known in EMBEDDED)
-        raise UsageError(f"embedded data is one of {known} (got {name!r}){_nearest(name, EMBEDDED)}.")
+        raise UsageError(f"embedded data is one of {known} (got {name!r}){_nearest(name, EMBEDDED)}")
     return EMBEDDED[name]()
 
 
@@ -100,9 +92,7 @@ def _open_manifest(path: Path) -> ListedSource:
     if path.is_dir():
         found = [path / name for name in _FOLDER_MANIFESTS if (path / name).is_file()]
         if not found:
-            raise SourceError(
-                f"{path} holds none of {', '.join(_FOLDER_MANIFESTS)}; name the manifest itself."
-            )
+            raise SourceError(f"{path} holds none of {', '.join(_FOLDER_MANIFESTS)}; name the manifest itself.")
         path = found[0]
     return manifest.open_manifest(path)
 
@@ -130,5 +120,6 @@ def _names(folder_path: Path) -> set[str]:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name."""
     close = difflib.get_close_matches(name, list(known), n=3)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+    return f"; did you mean {' or '.join(close)}?" if close else "; check the spelling."

@@ -43,11 +43,7 @@ class PickledArray:
 
     def __setstate__(self, state: tuple[object, ...]) -> None:
         _, shape, dtype, fortran, data = state
-        if (
-            not isinstance(shape, tuple)
-            or not isinstance(dtype, _PickledDtype)
-            or not isinstance(data, bytes)
-        ):
+        if not isinstance(shape, tuple) or not isinstance(dtype, _PickledDtype) or not isinstance(data, bytes):
             raise ValueError("an array that is described in an unusual way")
         if len(shape) > _MAX_DIMENSIONS or not all(isinstance(size, int) and size >= 0 for size in shape):
             raise ValueError(f"an array of shape {shape!r:.80}")
@@ -125,11 +121,7 @@ class _ArraysOnly(pickle._Unpickler):
     """Python's own unpickler in Python: the one in C can be asked for gigabytes of memo by five bytes."""
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
-        **{
-            code: load
-            for code, load in pickle._Unpickler.dispatch.items()
-            if bytes([code]) not in _REFUSED_OPCODES
-        },
+        **{code: load for code, load in pickle._Unpickler.dispatch.items() if bytes([code]) not in _REFUSED_OPCODES},
         pickle.BUILD[0]: _build,
     }
 

@@ -47,9 +47,7 @@ class RecordSource:
     def row(self, index: int) -> Row:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        return Row(
-            int(self.records.labels[index]), self.records.id(index), Split(int(self.records.splits[index]))
-        )
+        return Row(int(self.records.labels[index]), self.records.id(index), Split(int(self.records.splits[index])))
 
 
 def open_record_source(place: str) -> RecordSource:
