@@ -1,0 +1,127 @@
+"""`pileus runs`: what runs there are, and what can be done with one."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from pileus.cli.console import Console
+from pileus.cli.runs_output import BarObserver, human_result, plain
+from pileus.errors import Damaged
+from pileus.operations.runs import (
+    Check,
+    Difference,
+    RunLine,
+    compare_runs,
+    describe_run,
+    find_run,
+    list_runs,
+    verify_run,
+)
+from pileus.operations.train import resume
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_EPILOG = """examples:
+  pileus runs list
+  pileus runs show digits_cnn-20260101-120000-000
+  pileus runs resume RUN --workers 4           go on, here with four workers: the weights are the same
+  pileus runs compare RUN RUN                  settings that differ, and the first epoch whose weights do
+  pileus runs verify RUN                       checkpoints, bundle, and that each sample was taken once an epoch
+
+RUN is a name in --runs (default: runs), or the path or URI of a run."""
+
+
+def register(commands: Commands) -> None:
+    parser = commands.add_parser("runs", help="runs", description="Look after runs.", epilog=_EPILOG)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for name, call, text, num_runs in (
+        ("list", _list, "every run and how it stands", 0),
+        ("show", _show, "how a run stands and what befell it", 1),
+        ("resume", _resume, "go on from the newest checkpoint that verifies", 1),
+        ("compare", _compare, "where two runs part ways", 2),
+        ("verify", _verify, "check checkpoints, ledger and bundle", 1),
+    ):
+        verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        if num_runs:
+            verb.add_argument("run", metavar="RUN", nargs=num_runs, help="a run's name, path or URI")
+        verb.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: runs)")
+        if name == "resume":
+            verb.add_argument("--engine", metavar="NAME", help="another engine than before")
+            verb.add_argument("--workers", type=int, metavar="N", help="another number of workers")
+        verb.set_defaults(call=call)
+
+
+def _list(args: argparse.Namespace, console: Console) -> int:
+    lines = list_runs(args.runs)
+    table = Table("run", "state", "epochs", "accuracy", "workers", "engine", box=None)
+    for line in lines:
+        table.add_row(*_cells(line))
+    nothing = f"no runs in {args.runs}; make one: pileus train digits_cnn"
+    console.result(lines, table if lines else nothing)
+    return 0
+
+
+def _cells(line: RunLine) -> tuple[str, ...]:
+    accuracy = "" if line.accuracy is None else f"{line.accuracy:.2%}"
+    return line.run, line.state, f"{line.epochs_done}/{line.epochs}", accuracy, str(line.workers), line.engine
+
+
+def _show(args: argparse.Namespace, console: Console) -> int:
+    line = describe_run(find_run(args.run[0], args.runs))
+    nexts = {"done": f"pileus serve {plain(line.uri)}"}
+    human = [
+        f"{line.run}: {line.state}, {line.epochs_done}/{line.epochs} epochs, {line.workers} workers on {line.engine}",
+        *([f"accuracy {line.accuracy:.2%} on the test part"] if line.accuracy is not None else []),
+        *line.story,
+        "",
+        f"next: {nexts.get(line.state, f'pileus runs resume {plain(line.uri)}')}",
+    ]
+    console.result(line, "\n".join(human))
+    return 0
+
+
+def _resume(args: argparse.Namespace, console: Console) -> int:
+    directory = find_run(args.run[0], args.runs)
+    with console.progress("training", "images") as report:
+        result = resume(directory.uri, engine=args.engine, workers=args.workers, observer=BarObserver(console, report))
+    console.result(result, human_result(result))
+    return 0
+
+
+def _compare(args: argparse.Namespace, console: Console) -> int:
+    first, second = (find_run(run, args.runs) for run in args.run)
+    difference = compare_runs(first, second)
+    console.result(difference, _told_difference(difference))
+    return 0
+
+
+def _told_difference(difference: Difference) -> str:
+    lines = [f"{name}: {one!r} and {other!r}" for name, (one, other) in difference.settings.items()]
+    lines = lines or ["the settings are the same"]
+    if not difference.same_data:
+        lines.append("the data differ")
+    if difference.first_epoch is None:
+        lines.append(f"the weights agree bit for bit after each of {difference.epochs_compared} epochs")
+    else:
+        lines.append(f"the weights differ from epoch {difference.first_epoch + 1} on")
+    return "\n".join(lines)
+
+
+def _verify(args: argparse.Namespace, console: Console) -> int:
+    check = verify_run(find_run(args.run[0], args.runs))
+    console.result(check, _told_check(check))
+    return Damaged.exit_code if check.faults else 0
+
+
+def _told_check(check: Check) -> str:
+    if check.faults:
+        return "\n".join([f"{check.run}: damaged", *check.faults])
+    bundle = f", bundle {check.bundle}" if check.bundle else ""
+    return (
+        f"{check.run}: {check.checkpoints} checkpoints verify{bundle}; "
+        f"the ledger shows each sample exactly once in each of {check.epochs_proved} epochs"
+    )

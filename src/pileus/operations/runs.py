@@ -1,0 +1,170 @@
+"""What runs there are, how each stands, whether it holds what it says, and where two part ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from pileus.bundles.load import read_verified
+from pileus.data.batches import positions_of
+from pileus.data.ports import Split
+from pileus.errors import Damaged, NotFound, PileusError, UsageError
+from pileus.records.read import open_records
+from pileus.runs.directory import Plan, RunDirectory
+from pileus.spec.values import Spec
+from pileus.store import open_store, resolve_uri
+from pileus.training.checkpoint import describe_checkpoint, list_checkpoints, load_checkpoint
+from pileus.training.ledger import pages_back_from, prove
+
+_STATES = {"done": "done", "failed": "failed", "interrupted": "interrupted"}
+
+
+class RunLine(Spec, frozen=True, kw_only=True):
+    """How a run stands. Only `run`, `uri` and `state` are told of a damaged one."""
+
+    run: str
+    uri: str
+    state: str
+    """done, failed, interrupted, under way (or its controller was killed), damaged."""
+    epochs_done: int = 0
+    epochs: int = 0
+    accuracy: float | None = None
+    validation_accuracy: float | None = None
+    fingerprint: str = ""
+    engine: str = ""
+    workers: int = 0
+    story: tuple[str, ...] = ()
+    """What befell it, a line an event; filled by `describe_run`."""
+
+
+class Difference(Spec, frozen=True, kw_only=True):
+    """Where two runs part ways."""
+
+    runs: tuple[str, str]
+    settings: dict[str, tuple[Any, Any]]
+    """Settings of the spec that differ."""
+    same_data: bool
+    first_epoch: int | None
+    """The first epoch, counted from 0, after which the weights differ; None where they agree as far as both went."""
+    epochs_compared: int
+
+
+class Check(Spec, frozen=True, kw_only=True):
+    """What `verify_run` looked at, and what was wrong."""
+
+    run: str
+    checkpoints: int
+    epochs_proved: int
+    bundle: str | None
+    faults: tuple[str, ...]
+
+
+def find_run(name_or_place: str, runs: str) -> RunDirectory:
+    """A run by its name in `runs`, or by its own path or URI. UsageError where there is none."""
+    for place in (name_or_place, f"{resolve_uri(runs)}/{name_or_place}"):
+        directory = RunDirectory(open_store(place))
+        try:
+            directory.store.get("spec.json")
+        except NotFound:
+            continue
+        return directory
+    raise UsageError(f"there is no run {name_or_place!r}, neither by that path nor in {runs}; see `pileus runs list`.")
+
+
+def list_runs(runs: str) -> list[RunLine]:
+    """By name."""
+    uri = resolve_uri(runs)
+    names = [key.partition("/")[0] for key in open_store(uri).list() if key.split("/")[1:] == ["spec.json"]]
+    return [_line(RunDirectory(open_store(f"{uri}/{name}"))) for name in names]
+
+
+def describe_run(directory: RunDirectory) -> RunLine:
+    story = tuple(
+        " ".join([event.time[:19], event.kind, *(f"{name}={value}" for name, value in event.data.items() if value)])
+        for event in directory.events()
+        if event.kind != "trace"
+    )
+    return msgspec.structs.replace(_line(directory), story=story)
+
+
+def _line(directory: RunDirectory) -> RunLine:
+    name = directory.uri.rpartition("/")[2]
+    try:
+        plan, epochs, result = directory.plan(), directory.epochs(), directory.result()
+        events = [event.kind for event in directory.events()]
+    except (Damaged, msgspec.MsgspecError):
+        return RunLine(run=name, uri=directory.uri, state="damaged")
+    return RunLine(
+        run=plan.name,
+        uri=directory.uri,
+        state=_STATES.get(events[-1], "under way") if events else "new",
+        epochs_done=len(epochs),
+        epochs=plan.spec.epochs,
+        accuracy=result["accuracy"] if result else None,
+        validation_accuracy=epochs[-1].validation_accuracy if epochs else None,
+        fingerprint=epochs[-1].fingerprint if epochs else "",
+        engine=plan.spec.engine.name,
+        workers=plan.spec.workers,
+    )
+
+
+def compare_runs(first: RunDirectory, second: RunDirectory) -> Difference:
+    plans = (first.plan(), second.plan())
+    settings = [_flat(msgspec.to_builtins(plan.spec)) for plan in plans]
+    names = sorted(settings[0].keys() | settings[1].keys())
+    pairs = list(zip(first.epochs(), second.epochs(), strict=False))
+    parted = [one.epoch for one, other in pairs if one.fingerprint != other.fingerprint]
+    return Difference(
+        runs=(plans[0].name, plans[1].name),
+        settings={
+            name: (settings[0].get(name), settings[1].get(name))
+            for name in names
+            if settings[0].get(name) != settings[1].get(name)
+        },
+        same_data=plans[0].records_fingerprint == plans[1].records_fingerprint,
+        first_epoch=parted[0] if parted else None,
+        epochs_compared=len(pairs),
+    )
+
+
+def verify_run(directory: RunDirectory) -> Check:
+    """Every checkpoint by its hashes, the ledger by its chain and the data, the bundle by its hashes."""
+    plan = directory.plan()
+    faults: list[str] = []
+    keys = list_checkpoints(directory.store)
+    for key in keys:
+        try:
+            load_checkpoint(directory.store, key)
+        except Damaged as error:
+            faults.append(str(error))
+    proved = 0
+    try:
+        proved = _proved_epochs(directory, plan, keys, faults)
+    except PileusError as error:
+        faults.append(str(error))
+    version = None
+    if directory.result() is not None:
+        try:
+            version = read_verified(directory.store)[0].short_version
+        except PileusError as error:
+            faults.append(str(error))
+    return Check(run=plan.name, checkpoints=len(keys), epochs_proved=proved, bundle=version, faults=tuple(faults))
+
+
+def _proved_epochs(directory: RunDirectory, plan: Plan, keys: list[str], faults: list[str]) -> int:
+    """Whole epochs of which the ledger shows that each sample was taken exactly once; faults are added."""
+    if not keys:
+        return 0
+    newest = describe_checkpoint(directory.store, keys[-1]).manifest
+    samples = positions_of(open_records(plan.records_uri), Split.TRAIN, plan.spec.data)
+    wrong = prove(pages_back_from(directory.store, newest.ledger), samples, newest.position.epoch)
+    faults.extend(wrong)
+    return newest.position.epoch - len(wrong)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
