@@ -82,8 +82,9 @@ class FileStore:
         return sorted(key for key in keys if key.startswith(prefix))
 
     def delete(self, key: str) -> None:
+        path = self._path(key)
         with self._told(key), contextlib.suppress(FileNotFoundError), self._locked():
-            self._path(key).unlink()
+            path.unlink()
 
     def _path(self, key: str) -> Path:
         return self._root / checked_key(key)
