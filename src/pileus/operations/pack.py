@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import time
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from pileus.measure.calibration import fit_temperature
 from pileus.measure.classification import Classification, measure_classification
 from pileus.measure.environment import describe_environment
 from pileus.models.registry import build
-from pileus.operations.report import report_of
+from pileus.operations.report import write_report
 from pileus.records.read import RecordSet, open_records
 from pileus.runs.directory import Plan, RunDirectory
 from pileus.spec.preprocessing import Drawing, Picture, Preprocessing
@@ -63,11 +64,11 @@ def pack(directory: RunDirectory, plan: Plan, fingerprint: str) -> Packed:
         "test and bundle": round(time.perf_counter() - exported, 3),
     }
 
-    def write_report(phases: dict[str, float]) -> None:
-        page = report_of(directory, plan, test, records, probabilities_NK, measured, manifest, phases)
-        directory.store.put("report.html", page.encode())
-
-    return Packed(measured.accuracy if measured else None, phases_s, write_report)
+    return Packed(
+        measured.accuracy if measured else None,
+        phases_s,
+        functools.partial(write_report, directory, plan, records, manifest, (test, probabilities_NK, measured)),
+    )
 
 
 def _exported(spec: RunSpec, records: RecordSet, tensors: Tensors) -> bytes:

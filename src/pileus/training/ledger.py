@@ -88,7 +88,5 @@ def prove(pages: Iterable[Page], samples: NDArray[np.int64], whole_epochs: int) 
         strange = len(np.setdiff1d(taken, expected))
         missing = len(np.setdiff1d(expected, taken)) if epoch < whole_epochs else 0
         if twice or strange or missing:
-            faults.append(
-                f"epoch {epoch}: {missing} samples missing, {twice} taken twice, {strange} not of the train part"
-            )
+            faults.append(f"epoch {epoch}: {missing} samples missing, {twice} taken twice, {strange} of another part")
     return faults

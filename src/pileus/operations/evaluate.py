@@ -1,0 +1,216 @@
+"""What a finished model is worth on a labelled source: the bundle as it ships, never the network that trained.
+
+Needs no torch. Pictures of other sizes come to the model by the preprocessing that serving uses.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from pileus.bundles import Bundle, Manifest, load
+from pileus.data.ports import Encoded, Sample, Split
+from pileus.data.sources.open import open_source
+from pileus.data.sources.ports import ListedSource
+from pileus.data.splits import settled_split
+from pileus.errors import SourceError, SpecError, UsageError
+from pileus.measure.classification import Classification, measure_classification
+from pileus.measure.environment import count_cores
+from pileus.measure.report import ReportContent, render_report
+from pileus.measure.worst import WorstError, worst_errors, worst_rows
+from pileus.preprocessing.pictures import fit, read_picture
+from pileus.spec.preprocessing import Preprocessing
+from pileus.spec.run import RunSpec
+from pileus.store import resolve_uri
+
+SplitName = Literal["train", "validation", "test", "all"]
+
+_BATCH = 256
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """The figures, and what they are figures of."""
+
+    place: str
+    """Run or bundle as it was named."""
+    manifest: Manifest
+    data: str
+    """Source as it was named."""
+    kind: str
+    fingerprint: str
+    """Of the whole source."""
+    split: SplitName
+    num_in_source: int
+    measured: Classification
+    worst: Sequence[WorstError]
+
+
+def evaluate(
+    place: str,
+    data: str,
+    *,
+    kind: str = "auto",
+    split: SplitName = "test",
+    runs: str = "runs",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """Measure the bundle of a run (a name in `runs`, path or URI) or at a place on one split of a source.
+
+    SourceError where the classes are not the model's, the split is empty or a picture cannot be read; UsageError
+    where there is no bundle; Damaged where one of both was changed.
+    """
+    bundle = find_bundle(place, runs)
+    source = open_source(data, kind)
+    label_of = _translation(source.classes, bundle.classes, source_name=data)
+    chosen = _chosen(source, split, _validation_share(bundle.manifest))
+    if not chosen:
+        raise SourceError(f"{data} has no sample in split {split!r} (it has {len(source)} in all); choose --split all.")
+    probabilities_NK = np.empty((len(chosen), len(bundle.classes)), np.float32)
+    labels_N = label_of[[source.row(index).label for index in chosen]]
+    done = 0
+    for images_NHWC in _batches(source, chosen, bundle.manifest.preprocessing):
+        probabilities_NK[done : done + len(images_NHWC)] = bundle.probabilities(images_NHWC)
+        done += len(images_NHWC)
+        progress(done, len(chosen))
+    return Evaluation(
+        place=place,
+        manifest=bundle.manifest,
+        data=data,
+        kind=source.kind,
+        fingerprint=source.fingerprint,
+        split=split,
+        num_in_source=len(source),
+        measured=measure_classification(probabilities_NK, labels_N, bundle.classes),
+        worst=_worst(source, chosen, probabilities_NK, labels_N, bundle),
+    )
+
+
+def find_bundle(place: str, runs: str) -> Bundle:
+    """The bundle at a path or URI, or of the run with that name in `runs`. UsageError where there is none."""
+    threads = count_cores().usable
+    try:
+        return load(place, threads=threads)
+    except UsageError as missing:
+        try:
+            return load(f"{resolve_uri(runs)}/{place}", threads=threads)
+        except UsageError:
+            raise missing from None
+
+
+def evaluation_report(evaluation: Evaluation) -> str:
+    """The page to show for it. MissingExtra without matplotlib."""
+    provenance, place = evaluation.manifest.provenance, shlex.quote(evaluation.place)
+    spec = _spec_of(evaluation.manifest)
+    facts = {
+        "data": f"{evaluation.data} ({evaluation.kind}), {told_split(evaluation)}",
+        "data fingerprint": evaluation.fingerprint,
+        "trained on": spec.data.source if spec else "",
+        "run": provenance.run,
+        "weights": provenance.weights,
+        "bundle": evaluation.manifest.version,
+    }
+    content = ReportContent(
+        run_name=f"{evaluation.manifest.name} on {evaluation.data}",
+        spec=spec,
+        test=evaluation.measured,
+        worst=evaluation.worst,
+        facts={name: value for name, value in facts.items() if value},
+        next_steps=(f"pileus serve {place}", f"pileus predict {place} FILE..."),
+    )
+    return render_report(content)
+
+
+def told_split(evaluation: Evaluation) -> str:
+    """As 'split test: 1,650 of 7,494 samples'."""
+    counts = f"{evaluation.measured.num_samples:,} of {evaluation.num_in_source:,} samples"
+    return counts if evaluation.split == "all" else f"split {evaluation.split}: {counts}"
+
+
+def _translation(theirs: Sequence[str], ours: Sequence[str], *, source_name: str) -> NDArray[np.int64]:
+    """(K,) the model's label of each of the source's. SourceError where the names are not the same."""
+    unknown = [name for name in theirs if name not in set(ours)]
+    lacking = [name for name in ours if name not in set(theirs)]
+    if unknown or lacking:
+        told = [f"{what} {_listed(names)}" for what, names in (("has", unknown), ("lacks", lacking)) if names]
+        raise SourceError(
+            f"classes of a source must be the model's ({source_name} {' and '.join(told)}); "
+            "rename them, or evaluate a model of these classes."
+        )
+    position = {name: label for label, name in enumerate(ours)}
+    return np.array([position[name] for name in theirs], np.int64)
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return ", ".join(repr(name) for name in names[:_MOST_NAMED]) + more
+
+
+def _chosen(source: ListedSource, split: SplitName, validation: float) -> list[int]:
+    """Positions in the source. What training held back of train counts as validation here too."""
+    if split == "all":
+        return list(range(len(source)))
+    wanted = Split[split.upper()]
+    rows = [source.row(index) for index in range(len(source))]
+    if wanted == Split.TEST or any(row.split == Split.VALIDATION for row in rows):
+        validation = 0.0
+    return [index for index, row in enumerate(rows) if settled_split(row.split, row.id, validation) == wanted]
+
+
+def _validation_share(manifest: Manifest) -> float:
+    spec = _spec_of(manifest)
+    return spec.data.validation if spec else 0.0
+
+
+def _spec_of(manifest: Manifest) -> RunSpec | None:
+    """None for a bundle that was not made by a run, or by one of another version."""
+    try:
+        return msgspec.convert(manifest.provenance.spec, RunSpec)
+    except (msgspec.ValidationError, SpecError):
+        return None
+
+
+def _batches(source: ListedSource, chosen: Sequence[int], spec: Preprocessing) -> Iterator[NDArray[np.uint8]]:
+    for start in range(0, len(chosen), _BATCH):
+        yield np.stack([_fitted(source[index], spec) for index in chosen[start : start + _BATCH]])
+
+
+def _fitted(sample: Sample, spec: Preprocessing) -> NDArray[np.uint8]:
+    """(H, W, C) as the model takes it."""
+    try:
+        if isinstance(sample.image, Encoded):
+            return read_picture(sample.image.content, spec)
+        if sample.image.shape == (spec.height, spec.width, spec.channels):
+            return sample.image
+        pixels = sample.image[:, :, 0] if sample.image.shape[2] == 1 else sample.image
+        return fit(Image.fromarray(pixels), spec).image
+    except UsageError as error:
+        raise SourceError(f"sample {sample.id} cannot be used: {error}") from error
+
+
+def _worst(
+    source: ListedSource,
+    chosen: Sequence[int],
+    probabilities_NK: NDArray[np.float32],
+    labels_N: NDArray[np.int64],
+    bundle: Bundle,
+) -> list[WorstError]:
+    """Only their images are read again, so that memory does not grow with the source."""
+    rows = worst_rows(probabilities_NK, labels_N)
+    samples = [source[chosen[row]] for row in rows.tolist()]
+    images = [_fitted(sample, bundle.manifest.preprocessing) for sample in samples]
+    return worst_errors(
+        np.stack(images) if images else np.empty((0, *bundle.input_shape), np.uint8),
+        probabilities_NK[rows],
+        labels_N[rows],
+        [sample.id for sample in samples],
+        bundle.classes,
+    )
