@@ -41,9 +41,7 @@ def main(source: Path = SOURCE, destination: Path = DESTINATION) -> None:
     labels, writers, num_strokes, strokes = [], [], [], []
     for head, stop in zip(heads, stops, strict=True):
         if head["label"] != head["comment_label"]:
-            raise SystemExit(
-                f"{source}: the label {head['label']} is {head['comment_label']} in its comment."
-            )
+            raise SystemExit(f"{source}: the label {head['label']} is {head['comment_label']} in its comment.")
         drawn = [_points(block) for block in text[head.end() : stop].split(".PEN_DOWN")[1:]]
         labels.append(int(head["label"]))
         writers.append(int(head["writer"]))

@@ -25,9 +25,7 @@ def encoded_of(content: bytes, name: str) -> Encoded:
     if content.startswith(b"\xff\xd8\xff"):
         return Encoded(content, "jpeg")
     what = "is empty" if not content else f"starts with {content[:8].hex(' ')}"
-    raise SourceError(
-        f"{name} is not a picture: it must be a PNG or JPEG file ({what}); convert or remove it."
-    )
+    raise SourceError(f"{name} is not a picture: it must be a PNG or JPEG file ({what}); convert or remove it.")
 
 
 def decode(
@@ -59,9 +57,7 @@ def resized(
     return fitted(picture, size=size, channels=channels)
 
 
-def fitted(
-    picture: Image.Image, *, size: tuple[int, int] | None, channels: Literal[1, 3] | None
-) -> NDArray[np.uint8]:
+def fitted(picture: Image.Image, *, size: tuple[int, int] | None, channels: Literal[1, 3] | None) -> NDArray[np.uint8]:
     """As `decode`, from an open picture."""
     height, width = size or (picture.height, picture.width)
     kept: Literal[1, 3] = 1 if picture.mode in _GREY_MODES else 3

@@ -85,11 +85,12 @@ def write_records(
     present = _present(store, origin)
     if present is not None:
         return WriteSummary(uri=store.uri, manifest=present, written=False)
-    parts = []
     ranges = plan_shards(source, options)
-    for number, samples in enumerate(ranges):
-        name = manifest.shard_key(number, len(ranges))
-        parts.append(pack_range(source, samples, store, name, options, progress))
+    names = [manifest.shard_key(number, len(ranges)) for number in range(len(ranges))]
+    _remove_leftovers(store, names)
+    parts = [
+        pack_range(source, samples, store, name, options, progress) for samples, name in zip(ranges, names, strict=True)
+    ]
     progress(len(source), len(source))
     described = finish(
         store, parts, classes=source.classes, preprocessing=_preprocessing(source, options), origin=origin
@@ -187,7 +188,7 @@ def _origin(source: Source, options: WriteOptions) -> manifest.Origin:
 
 
 def _present(store: Store, origin: manifest.Origin) -> manifest.Manifest | None:
-    """An equal set that is there already. What a killed write left is removed; anything else is refused."""
+    """An equal set that is there already. What a killed write left is no hindrance; anything else is refused."""
     keys = store.list()
     described = manifest.find(store)
     if described is not None:
@@ -203,6 +204,11 @@ def _present(store: Store, origin: manifest.Origin) -> manifest.Manifest | None:
     foreign = [key for key in keys if not manifest.SHARD_KEY.fullmatch(key) and key != INDEX_KEY]
     if foreign:
         raise UsageError(f"{store.uri} must be empty or new (it holds {foreign[0]!r}); choose another place.")
-    for key in keys:
-        store.delete(key)
     return None
+
+
+def _remove_leftovers(store: Store, names: list[str]) -> None:
+    """Shards of a killed write that was planned otherwise. Those of this plan stay: an equal write may be under way."""
+    for key in store.list("shard-"):
+        if manifest.SHARD_KEY.fullmatch(key) and key not in names:
+            store.delete(key)

@@ -157,9 +157,7 @@ def _only_field(data: bytes, start: int, stop: int, number: int) -> tuple[int, i
 
 def _read_entry(data: bytes, start: int, stop: int) -> tuple[str, int, tuple[int, int]]:
     """(name, kind of list, span of the list) of one map entry."""
-    parts = {
-        number: (field_start, field_stop) for number, field_start, field_stop in _fields(data, start, stop)
-    }
+    parts = {number: (field_start, field_stop) for number, field_start, field_stop in _fields(data, start, stop)}
     if parts.keys() != {1, 2}:
         raise Malformed("a map entry without name and value")
     (kind, list_start, list_stop), *more = list(_fields(data, *parts[2])) or [(0, 0, 0)]

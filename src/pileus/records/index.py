@@ -146,9 +146,7 @@ def load(store: Store, checksum: int | None = None) -> Index:
     """The verified index of a record set, `checksum` being what its manifest names; else Damaged."""
     place = f"{store.uri}/{INDEX_KEY}"
     try:
-        content = (
-            _mapped(store.root / INDEX_KEY) if isinstance(store, FileStore) else store.get(INDEX_KEY).content
-        )
+        content = _mapped(store.root / INDEX_KEY) if isinstance(store, FileStore) else store.get(INDEX_KEY).content
     except (FileNotFoundError, NotFound) as error:
         raise Damaged(f"{place} is missing; write the record set again.") from error
     loaded = decode(content, place)
@@ -169,8 +167,7 @@ def disagreement(columns: Index, shard_sizes: NDArray[np.int64], num_classes: in
     rules = {
         "a record ends outside its shard": ends > shard_sizes[shard],
         "an image ends outside its record": image_ends > columns.length,
-        "a raw image is not height x width x channels bytes": (columns.format == 0)
-        & (pixels != columns.image_length),
+        "a raw image is not height x width x channels bytes": (columns.format == 0) & (pixels != columns.image_length),
         "an image format is unknown": columns.format >= len(FORMATS),
         "a label is not one of the classes": (columns.label < 0) | (columns.label >= num_classes),
         "a split is unknown": columns.split > 2,
@@ -195,19 +192,13 @@ def decode(content: bytes | mmap.mmap, place: str) -> Index:
         raise Damaged(f"{place} is damaged: its checksum does not hold; write the record set again.")
     (header_bytes,) = struct.unpack("<I", content[8:12])
     if header_bytes > min(_MAX_HEADER_BYTES, len(content) - 16):
-        raise Damaged(
-            f"{place} is damaged: its header is {header_bytes} bytes long; write the record set again."
-        )
+        raise Damaged(f"{place} is damaged: its header is {header_bytes} bytes long; write the record set again.")
     try:
         header = msgspec.json.decode(content[12 : 12 + header_bytes], type=_Header)
     except msgspec.DecodeError as error:
-        raise Damaged(
-            f"{place} has a header that cannot be read ({error}); write the record set again."
-        ) from error
+        raise Damaged(f"{place} has a header that cannot be read ({error}); write the record set again.") from error
     if header.version != _VERSION:
-        raise Damaged(
-            f"{place} is of version {header.version}, not {_VERSION}; use the Pileus that wrote it."
-        )
+        raise Damaged(f"{place} is of version {header.version}, not {_VERSION}; use the Pileus that wrote it.")
     base = 12 + header_bytes + -(12 + header_bytes) % _ALIGNMENT
     return _columns(header, memoryview(content)[base:-4], place)
 

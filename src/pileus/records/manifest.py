@@ -80,13 +80,9 @@ def decode(content: bytes, place: str) -> Manifest:
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
-        raise Damaged(
-            f"{place} is not a manifest of records ({error}); write the record set again."
-        ) from error
+        raise Damaged(f"{place} is not a manifest of records ({error}); write the record set again.") from error
     if manifest.format != FORMAT or manifest.version != VERSION:
-        raise Damaged(
-            f"{place} is {manifest.format} version {manifest.version}, not {FORMAT} version {VERSION}."
-        )
+        raise Damaged(f"{place} is {manifest.format} version {manifest.version}, not {FORMAT} version {VERSION}.")
     if encode(manifest) != content:
         raise Damaged(f"{place} is damaged: its checksum does not hold; write the record set again.")
     return manifest
@@ -109,7 +105,5 @@ def load(store: Store) -> Manifest:
     if manifest is not None:
         return manifest
     if any(SHARD_KEY.fullmatch(key) for key in store.list("shard-")):
-        raise SourceError(
-            f"the record set {store.uri} was not finished; write it again: pileus data write SOURCE DEST"
-        )
+        raise SourceError(f"the record set {store.uri} was not finished; write it again: pileus data write SOURCE DEST")
     raise SourceError(f"{store.uri} holds no record set ({MANIFEST_KEY} is absent); check the path.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -112,7 +113,7 @@ class RecordSet:
             )
         wanted = np.asarray(positions, np.int64)
         images_NHWC = np.empty((len(wanted), *self.shape), np.uint8)
-        flat = images_NHWC.reshape(len(wanted), -1)
+        flat = images_NHWC.reshape(len(wanted), math.prod(self.shape))
         for row, content in self.contents(wanted):
             flat[row] = np.frombuffer(content, np.uint8)
         return images_NHWC
@@ -192,6 +193,4 @@ def _check_agreement(described: manifest.Manifest, columns: index.Index, uri: st
     if problem is None and len(columns) != described.records:
         problem = f"it has {len(columns)} records, not {described.records}"
     if problem is not None:
-        raise Damaged(
-            f"{uri}/{index.INDEX_KEY} does not fit the manifest: {problem}; write the record set again."
-        )
+        raise Damaged(f"{uri}/{index.INDEX_KEY} does not fit the manifest: {problem}; write the record set again.")

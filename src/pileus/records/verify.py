@@ -50,9 +50,7 @@ class VerifyReport:
         return not self.damage
 
 
-def verify_records(
-    place: str, progress: Callable[[int, int], None] = lambda done, total: None
-) -> VerifyReport:
+def verify_records(place: str, progress: Callable[[int, int], None] = lambda done, total: None) -> VerifyReport:
     """Check frames, checksums, messages, index and manifest against one another.
 
     `progress` is told (shards done, shards). SourceError where the place holds nothing of a record set. Holds
@@ -103,9 +101,7 @@ def _described(store: Store, report: VerifyReport) -> manifest.Manifest | None:
     if described is None:
         if not _shards_found(store):
             manifest.load(store)
-        report.damage.append(
-            Damage(f"{manifest.MANIFEST_KEY} is missing: the set was not finished; write it again")
-        )
+        report.damage.append(Damage(f"{manifest.MANIFEST_KEY} is missing: the set was not finished; write it again"))
     return described
 
 
@@ -193,9 +189,7 @@ def _compared(content: bytes, name: str, expected: _Expected, report: VerifyRepo
             yield framed[frame.HEADER_BYTES : -frame.FOOTER_BYTES]
 
 
-def _problem(
-    framed: bytes, columns: index.Index, row: int, described: manifest.Manifest | None
-) -> str | None:
+def _problem(framed: bytes, columns: index.Index, row: int, described: manifest.Manifest | None) -> str | None:
     """What is wrong with one record, in words."""
     length = int(columns.length[row])
     found = frame.header_length(framed[: frame.HEADER_BYTES])
@@ -258,9 +252,7 @@ def _check_whole(
     described: manifest.Manifest, columns: index.Index, digests: list[bytes], report: VerifyReport
 ) -> None:
     """The set's own fingerprint and counts, once all records are found to be whole."""
-    report.fingerprint = fingerprint(
-        described.classes, described.preprocessing, columns.split, b"".join(digests)
-    )
+    report.fingerprint = fingerprint(described.classes, described.preprocessing, columns.split, b"".join(digests))
     counts = np.bincount(columns.split, minlength=len(manifest.SPLITS)).tolist()
     if report.fingerprint != described.fingerprint:
         report.damage.append(Damage("the fingerprint of the records is not the one that the manifest names"))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pileus.errors import AlreadyExists, SourceError
 from pileus.records import example as examples
 from pileus.records import frame, index, manifest
-from pileus.spec.preprocessing import Preprocessing
+from pileus.spec.preprocessing import Picture, Preprocessing
 from pileus.spec.values import canonical_json
 from pileus.store import Store
 
@@ -88,22 +88,23 @@ def finish(
     preprocessing: Preprocessing | None,
     origin: manifest.Origin,
 ) -> manifest.Manifest:
-    """Write index and manifest of shards that are in place. AlreadyExists where another writer was first.
+    """Write index and manifest of shards that are in place.
 
-    `preprocessing` None stays so; it is the caller's to say how images of one shape came about.
+    `preprocessing` None: pictures of the shape that all records have, where they have one. AlreadyExists where another
+    writer finished another set there meanwhile; an equal one is as good.
     """
     whole = _joined(parts)
     _check_ids(whole)
     shape = shape_of(whole)
+    if preprocessing is None and shape is not None:
+        preprocessing = Picture(height=shape[0], width=shape[1], channels=1 if shape[2] == 1 else 3)
     content = index.encode(whole)
     store.put(index.INDEX_KEY, content)
     counts = np.bincount(whole.split, minlength=len(manifest.SPLITS))
     described = manifest.Manifest(
         format=manifest.FORMAT,
         version=manifest.VERSION,
-        fingerprint=fingerprint(
-            classes, preprocessing, whole.split, b"".join(part.digests for part in parts)
-        ),
+        fingerprint=fingerprint(classes, preprocessing, whole.split, b"".join(part.digests for part in parts)),
         classes=classes,
         records=len(whole),
         splits=dict(zip(manifest.SPLITS, counts.tolist(), strict=True)),
@@ -116,6 +117,8 @@ def finish(
     try:
         store.put(manifest.MANIFEST_KEY, manifest.encode(described), if_absent=True)
     except AlreadyExists as error:
+        if manifest.encode(described) == store.get(manifest.MANIFEST_KEY).content:
+            return described
         raise AlreadyExists(
             f"{store.uri} was finished by another writer meanwhile; check it: pileus data verify"
         ) from error
@@ -147,9 +150,7 @@ def _joined(parts: Sequence[ShardPart]) -> index.Index:
     columns: dict[str, NDArray[np.generic]] = {
         name: np.concatenate([part.columns[name] for part in parts]) for name in _ROW
     }
-    columns["shard"] = np.repeat(
-        np.arange(len(parts), dtype=np.uint32), [part.shard.records for part in parts]
-    )
+    columns["shard"] = np.repeat(np.arange(len(parts), dtype=np.uint32), [part.shard.records for part in parts])
     starts, text = index.id_table([sample_id for part in parts for sample_id in part.ids])
     return index.Index(id_start=starts, id_text=text, **columns)  # type: ignore[arg-type]  # dtypes come from index.DTYPES
 

@@ -71,6 +71,11 @@ def _check_learnable(roots: dict[Split | None, Path], classes: list[str], pictur
         )
 
 
+def _is_text(path: Path) -> bool:
+    """Names come as bytes from the system; those that are no text are given with surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in str(path))
+
+
 def _folders(place: Path) -> list[Path]:
     return sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
 
@@ -84,6 +89,8 @@ def _pictures(place: Path, folder: Path, label: int, split: Split | None) -> lis
             if name.startswith(".") or name.lower() in _CLUTTER:
                 continue
             path = Path(parent) / name
+            if not _is_text(path):
+                raise SourceError(f"the name of {str(path)!a} is not UTF-8 text; rename the file.")
             if path.suffix.lower() not in PICTURE_SUFFIXES:
                 raise SourceError(f"{path} is not a picture: it must be a PNG or JPEG file; convert or remove it.")
             found.append(PictureFile(path, label, path.relative_to(place).as_posix(), split, ""))
