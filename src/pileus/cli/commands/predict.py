@@ -1,0 +1,88 @@
+"""`pileus predict`: answers for files, by the same preprocessing and bundle as the server."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from pileus.bundles import Bundle, Prediction, load
+from pileus.cli.console import Console
+from pileus.errors import UsageError
+from pileus.preprocessing.pictures import read_picture
+from pileus.preprocessing.strokes import rasterise
+from pileus.spec.preprocessing import Drawing, Preprocessing
+
+_MOST_BYTES = 256 * 1024 * 1024
+_AT_ONCE = 256
+
+_EPILOG = """examples:
+  pileus predict runs/digits seven.png four.jpg
+  pileus predict runs/digits/bundle drawing.json --json     {"strokes": [[[x, y], ...], ...]}, y downwards"""
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "predict",
+        help="answer picture files or strokes",
+        description="Answer PNG and JPEG pictures, or strokes as JSON, with a trained model.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("place", metavar="RUN|BUNDLE", help="folder or URI of a run or of its bundle")
+    parser.add_argument("files", metavar="FILE", nargs="+", help="a picture, or strokes as JSON")
+    parser.set_defaults(call=predict)
+
+
+def predict(args: argparse.Namespace, console: Console) -> int:
+    bundle = load(args.place)
+    answers: list[tuple[str, Prediction]] = []
+    with console.progress("predicting", "files") as report:
+        for start in range(0, len(args.files), _AT_ONCE):
+            names = args.files[start : start + _AT_ONCE]
+            images = [_image(Path(name), bundle.manifest.preprocessing) for name in names]
+            answers += zip(names, bundle.predict(np.stack(images)), strict=True)
+            report(len(answers), len(args.files))
+    console.result([_document(bundle, name, answer) for name, answer in answers], _table(answers))
+    return 0
+
+
+def _image(file: Path, spec: Preprocessing) -> NDArray[np.uint8]:
+    """(H, W, C). UsageError that names the file."""
+    try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise UsageError(f"a file may have at most {_MOST_BYTES} bytes; make it smaller.")
+        content = file.read_bytes()
+        if content.lstrip()[:1] == b"{":
+            return _from_strokes(content, spec)
+        return read_picture(content, spec)
+    except OSError as error:
+        raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from error
+
+
+def _from_strokes(content: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
+    if not isinstance(spec, Drawing):
+        raise UsageError("this model answers pictures, not strokes; give PNG or JPEG files.")
+    try:
+        strokes = msgspec.json.decode(content, type=dict[str, Any])["strokes"]
+        return rasterise([np.array([point[:2] for point in stroke], np.float64) for stroke in strokes], spec)
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise UsageError(f'strokes are {{"strokes": [[[x, y], ...], ...]}} ({error}).') from error
+
+
+def _document(bundle: Bundle, name: str, answer: Prediction) -> dict[str, Any]:
+    model = {"name": bundle.name, "version": bundle.version}
+    return {"file": name, "model": model, **msgspec.to_builtins(answer)}
+
+
+def _table(answers: list[tuple[str, Prediction]]) -> Table:
+    table = Table("file", "answer", "confidence", "verdict", box=None, pad_edge=False)
+    for name, answer in answers:
+        table.add_row(name, answer.label or "-", f"{answer.confidence:.1%}", answer.verdict)
+    return table

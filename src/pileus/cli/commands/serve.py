@@ -1,0 +1,60 @@
+"""`pileus serve`: a run or a bundle behind the page and the API."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+
+from pileus.cli.console import Console
+from pileus.errors import Interrupted
+from pileus.serving import processes
+from pileus.serving.server import ServeOptions
+
+_EPILOG = """examples:
+  pileus serve runs/digits                     the bundle of a run, at http://127.0.0.1:8000
+  pileus serve runs/digits/bundle --port 0     any free port; the address is printed when the model is warm
+  PILEUS_API_KEY=... pileus serve runs/digits --host 0.0.0.0 --processes 4
+
+Ask it:
+  curl -H 'Content-Type: image/png' --data-binary @seven.png http://127.0.0.1:8000/v1/predict
+
+Beyond this machine a key is required (in the environment as PILEUS_API_KEY, sent as Authorization: Bearer KEY),
+unless --allow-anonymous is given. SIGTERM and Ctrl-C let running requests finish first."""
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = commands.add_parser(
+        "serve",
+        help="serve a run or a bundle: the page and the API",
+        description="Answer drawings and pictures with a trained model: a page for people, an API for programs.",
+        epilog=_EPILOG,
+    )
+    parser.add_argument("place", metavar="RUN|BUNDLE", help="folder or URI of a run or of its bundle")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="0 finds a free one (default: %(default)s)")
+    parser.add_argument("--allow-anonymous", action="store_true", help="ask nobody for a key")
+    parser.add_argument("--processes", type=int, default=1, help="that share the port (default: %(default)s)")
+    parser.set_defaults(call=serve)
+
+
+def serve(args: argparse.Namespace, console: Console) -> int:
+    options = ServeOptions(
+        host=args.host,
+        port=args.port,
+        api_key=os.environ.get("PILEUS_API_KEY"),
+        allow_anonymous=args.allow_anonymous,
+        processes=args.processes,
+    )
+    if options.asked_key is not None:
+        console.say("every request must bring the key of PILEUS_API_KEY.")
+    ended_by = processes.run(args.place, options, lambda url: _tell(console, url))
+    if ended_by == signal.SIGINT:
+        raise Interrupted("stopped; every request that was begun has been answered.")
+    console.say("stopped.")
+    return 0
+
+
+def _tell(console: Console, url: str) -> None:
+    console.result({"url": url}, url)
+    console.say("ready; stop with Ctrl-C.")

@@ -1,0 +1,169 @@
+"""From a request to one image of the model's input, within limits.
+
+Nothing of a body is believed: its length, its type, its numbers and its pixels are bounded before they cost
+anything. What is wrong with it is a Refusal with the status that interfaces name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+import numpy as np
+from msgspec import Meta
+from numpy.typing import NDArray
+
+from pileus.errors import UsageError
+from pileus.preprocessing.pictures import decode, fit, picture_size
+from pileus.preprocessing.strokes import rasterise
+from pileus.serving.answers import Box, Refusal
+from pileus.spec.preprocessing import Drawing, Preprocessing
+from pileus.spec.values import Spec
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Headers = Mapping[bytes, bytes]
+"""Names in lower case."""
+
+RAW = "application/octet-stream"
+STROKES = "application/json"
+PICTURES = ("image/png", "image/jpeg")
+
+
+class Limits(Spec, frozen=True, kw_only=True):
+    body_bytes: int = 16 * 1024 * 1024
+    strokes_bytes: int = 1024 * 1024
+    """Of a body of JSON: it takes some twenty times its length to decode."""
+    body_s: float = 15.0
+    """Seconds from the head of a request to the last byte of its body."""
+    pixels: int = 32 * 1024 * 1024
+    points: int = 10_000
+    """Of all strokes of one drawing."""
+    deadline_s: float = 30.0
+    """Of a request that names none, and the most that one may name."""
+
+
+class Input(NamedTuple):
+    image: NDArray[np.uint8]
+    """(H, W, C), the model's."""
+    box: Box
+
+
+class _Body(msgspec.Struct):
+    strokes: Annotated[list[list[Annotated[list[float], Meta(min_length=2, max_length=3)]]], Meta(max_length=1000)]
+
+
+_decode_strokes = msgspec.json.Decoder(_Body).decode
+
+
+def media_type_of(headers: Headers, spec: Preprocessing) -> str:
+    """The type of the body, without its parameters; 415 where this model does not read it."""
+    found = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    read = [*PICTURES, RAW, *([STROKES] if isinstance(spec, Drawing) else [])]
+    if found not in read:
+        raise Refusal(
+            415,
+            f"this model reads {', '.join(read)} (got {found or 'no Content-Type'}); send one of these.",
+            headers=((b"accept-post", ", ".join(read).encode()),),
+        )
+    return found
+
+
+def deadline_of(headers: Headers, limits: Limits) -> float:
+    """Seconds from now, from `X-Deadline-Ms`."""
+    text = headers.get(b"x-deadline-ms")
+    if text is None:
+        return limits.deadline_s
+    if not text.isdigit() or len(text) > 9 or int(text) == 0:
+        raise Refusal(400, f"X-Deadline-Ms is a whole number of milliseconds above 0 (got {text[:20]!r}).")
+    return min(int(text) / 1000, limits.deadline_s)
+
+
+async def read_body(receive: Receive, headers: Headers, media_type: str, limits: Limits) -> bytes:
+    """The whole body, or 400, 408, 411, 413. Raises ConnectionError where the client has gone."""
+    most_bytes = limits.strokes_bytes if media_type == STROKES else limits.body_bytes
+    too_large = Refusal(413, f"a body of {media_type} may have at most {most_bytes} bytes; send a smaller one.")
+    declared = headers.get(b"content-length")
+    if declared is None and b"transfer-encoding" not in headers:
+        raise Refusal(411, "a request with a body needs Content-Length or chunked Transfer-Encoding.")
+    if declared is not None and not declared.isdigit():
+        raise Refusal(400, "Content-Length is a whole number of bytes.")
+    if declared is not None and int(declared) > most_bytes:
+        raise too_large
+    parts: list[bytes] = []
+    size, more = 0, True
+    try:
+        async with asyncio.timeout(limits.body_s):
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ConnectionError("the client went away inside its request")
+                parts.append(message.get("body", b""))
+                size, more = size + len(parts[-1]), message.get("more_body", False)
+                if size > most_bytes:
+                    raise too_large
+    except TimeoutError as error:
+        raise Refusal(408, f"a body must arrive within {limits.body_s:g} seconds; send it again.") from error
+    if size == 0:
+        raise Refusal(400, "the body is empty; send a picture, the model's input or strokes.")
+    return b"".join(parts)
+
+
+def parse(body: bytes, media_type: str, spec: Preprocessing, limits: Limits) -> Input:
+    """Takes milliseconds, for a great picture up to a second: not for the event loop."""
+    if media_type == RAW:
+        return _parse_raw(body, spec)
+    if media_type in PICTURES:
+        return _parse_picture(body, spec, limits)
+    assert isinstance(spec, Drawing)  # media_type_of has refused strokes for others
+    return _parse_strokes(body, spec, limits)
+
+
+def _parse_raw(body: bytes, spec: Preprocessing) -> Input:
+    shape = spec.height, spec.width, spec.channels
+    expected = spec.height * spec.width * spec.channels
+    if len(body) != expected:
+        raise Refusal(
+            422,
+            f"raw input is {expected} bytes, {' x '.join(map(str, shape))} (got {len(body)}); resize it.",
+        )
+    return Input(np.frombuffer(body, np.uint8).reshape(shape), (0, 0, spec.width, spec.height))
+
+
+def _parse_picture(body: bytes, spec: Preprocessing, limits: Limits) -> Input:
+    try:
+        width, height = picture_size(body)
+        if width * height > limits.pixels:
+            raise Refusal(
+                413,
+                f"a picture may have {limits.pixels} pixels at most (got {width} x {height}); shrink it.",
+            )
+        picture = decode(body, max_pixels=limits.pixels)
+    except UsageError as error:
+        raise Refusal(400, str(error)) from error
+    try:
+        fitted = fit(picture, spec)
+    except UsageError as error:
+        raise Refusal(422, str(error)) from error
+    return Input(fitted.image, fitted.box)
+
+
+def _parse_strokes(body: bytes, spec: Drawing, limits: Limits) -> Input:
+    try:
+        strokes = _decode_strokes(body).strokes
+    except msgspec.ValidationError as error:
+        raise Refusal(422, f'a drawing is {{"strokes": [[[x, y], ...], ...]}}: {error}.') from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refusal(400, f"the body is not JSON: {error}.") from error
+    points = sum(len(stroke) for stroke in strokes)
+    if points > limits.points:
+        raise Refusal(413, f"a drawing may have at most {limits.points} points (got {points}); send fewer.")
+    try:
+        lines = [np.array([point[:2] for point in stroke], np.float64) for stroke in strokes]
+        image_HWC = rasterise(lines, spec)
+    except UsageError as error:
+        raise Refusal(422, str(error)) from error
+    ink = np.concatenate([line for line in lines if len(line)])
+    low, high = np.floor(ink.min(axis=0)), np.ceil(ink.max(axis=0))
+    return Input(image_HWC, (int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])))
