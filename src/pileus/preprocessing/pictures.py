@@ -222,7 +222,7 @@ def _stroke_width(ink_HW: NDArray[np.uint8]) -> float:
 
 
 def _placed(working: Image.Image, spec: Drawing) -> NDArray[np.uint8]:
-    """The longer side becomes the box, the centre of mass the middle, to parts of a pixel; all ink stays in."""
+    """The longer side becomes the box, the centre of mass the middle, to parts of a pixel; no ink is lost."""
     unit = max(working.size) / spec.box
     ink_HW = np.asarray(working, np.float64)
     room = math.ceil(max(spec.height, spec.width) * unit)
