@@ -103,9 +103,7 @@ def _look_at_temporary() -> Finding:
             file.write(b"x")
             file.flush()
     except OSError as error:
-        return Finding(
-            name=name, state="broken", detail=f"{error}; set TMPDIR to a folder that can be written"
-        )
+        return Finding(name=name, state="broken", detail=f"{error}; set TMPDIR to a folder that can be written")
     return _look_at_disk(name, Path(tempfile.gettempdir()))
 
 
