@@ -56,8 +56,8 @@ class Classification(Spec, frozen=True, kw_only=True):
     accuracy: float
     accuracy_interval: tuple[float, float]
     """95 % interval of the accuracy (Wilson, 1927)."""
-    top_k: dict[int, float]
-    """Share of samples whose truth is among the k most probable, for k of 2 and 3 below K. Ties go to the
+    top_k: dict[str, float]
+    """By k, share of samples whose truth is among the k most probable, for k of 2 and 3 below K. Ties go to the
     first class."""
     log_loss: float
     """Mean over samples, in nats."""
@@ -103,7 +103,7 @@ def measure_classification(
         num_samples=num_samples,
         accuracy=num_right / num_samples,
         accuracy_interval=wilson_interval(num_right, num_samples),
-        top_k={k: float((rank_N < k).mean()) for k in _TOP if k < len(classes)},
+        top_k={str(k): float((rank_N < k).mean()) for k in _TOP if k < len(classes)},
         log_loss=float(-np.log(np.maximum(truth_N.astype(np.float64), _LEAST_PROBABILITY)).mean()),
         macro_precision=_mean([figures.precision for figures in met]),
         macro_recall=_mean([figures.recall for figures in met]),
