@@ -103,7 +103,11 @@ def find_bundle(place: str, runs: str) -> Bundle:
         try:
             return load(f"{resolve_uri(runs)}/{place}", threads=threads)
         except UsageError:
-            raise missing from None
+            if set(place) & set("/:"):
+                raise missing from None
+            raise UsageError(
+                f"there is no bundle at {place!r} and no finished run of that name in {runs}; see `pileus runs list`."
+            ) from None
 
 
 def evaluation_report(evaluation: Evaluation) -> str:
