@@ -127,8 +127,8 @@ def _tiles(content: ReportContent) -> list[Tile]:
         tiles.append(Tile("Training", _seconds(training_s), f"{_thousands(last.samples)} samples"))
         if training_s > 0:
             tiles.append(Tile("Speed", _thousands(round(last.samples / training_s)), "samples a second"))
-    if spec := content.spec:
-        tiles.append(Tile("Workers", str(spec.workers), f"engine {spec.engine.name}"))
+        if spec := content.spec:
+            tiles.append(Tile("Workers", str(spec.workers), f"engine {spec.engine.name}"))
     return tiles
 
 
