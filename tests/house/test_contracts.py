@@ -14,7 +14,12 @@ from tests.house.tree import Import, imports
 
 EVERYWHERE = ("pileus",)
 ADAPTERS = {
-    "PIL": ("pileus.data.decode", "pileus.preprocessing.pictures", "pileus.measure.report", "pileus.operations.evaluate"),
+    "PIL": (
+        "pileus.data.decode",
+        "pileus.preprocessing.pictures",
+        "pileus.measure.report",
+        "pileus.operations.evaluate",
+    ),
     "google_crc32c": ("pileus.records",),
     "httptools": ("pileus.serving",),
     "jinja2": ("pileus.measure.report",),

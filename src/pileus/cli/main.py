@@ -26,7 +26,7 @@ from pileus.errors import MissingExtra, PileusError, UsageError
 
 COMMANDS = {
     "demo": "train on embedded handwriting, pack the model and serve the page",
-    "data": "write, verify, show and repair record sets",
+    "data": "write, verify and show record sets",
     "train": "train a model from a recipe or a file, on any engine",
     "runs": "list, show, resume, compare and verify runs",
     "evaluate": "measure a run or a bundle on a labelled source",

@@ -1,0 +1,113 @@
+"""What `make` calls to install: every version is pinned, and each refusal says what is missing and the way out."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from tests.house.tree import ROOT
+
+_NAME = re.compile(r"^[A-Za-z0-9._-]+")
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def run(script: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["/bin/sh", script, *arguments], env=environment, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def tools(tmp_path: Path) -> Path:
+    """A folder for PATH with the plain tools of any machine: no Python, no browser, no package tool.
+
+    They are called, not linked: a test that replaces one must not write through a link to the machine's own.
+    """
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sh", "sed", "grep", "id", "dirname", "cat", "rm", "cksum"):
+        program(folder, name, f'exec {shutil.which(name)} "$@"')
+    return folder
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout without an environment."""
+    folder = tmp_path / "checkout"
+    shutil.copytree(ROOT / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, folder)
+    return folder
+
+
+def program(folder: Path, name: str, text: str) -> None:
+    (folder / name).write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+    (folder / name).chmod(0o755)
+
+
+def test_every_dependency_is_pinned_once() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    pins = [normal(line.partition("==")[0]) for line in lines if line and not line.startswith("#")]
+    assert len(pins) == len(set(pins))
+    names = {normal(found.group()) for each in wanted if (found := _NAME.match(each))}
+    assert names <= set(pins), "pin it in constraints.txt"
+
+
+def test_without_python_the_message_says_what_is_needed(checkout: Path, tools: Path) -> None:
+    ended = run(str(checkout / "scripts/environment.sh"), "train", PATH=str(tools))
+    assert ended.returncode == 1
+    assert "Python 3.11 or newer is needed" in ended.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_is_not_chosen(checkout: Path, tools: Path) -> None:
+    program(tools, "python3", "exit 1")
+    ended = run(str(checkout / "scripts/environment.sh"), "train", PATH=str(tools))
+    assert ended.returncode == 1
+    assert "none was found" in ended.stderr
+
+
+def test_a_python_that_can_make_no_environment_is_told(checkout: Path, tools: Path) -> None:
+    program(tools, "python3", 'case "$2" in *version_info*) exit 0;; esac; exit 1')
+    ended = run(str(checkout / "scripts/environment.sh"), "train", PATH=str(tools))
+    assert ended.returncode == 1
+    assert "install python3-venv or python3-pip" in ended.stderr
+
+
+def test_a_service_that_is_there_is_left_alone(tools: Path) -> None:
+    program(tools, "chromium", "exit 0")
+    ended = run(str(ROOT / "scripts/services.sh"), "chromium", PATH=str(tools))
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_service_that_cannot_be_installed_is_told(tools: Path) -> None:
+    ended = run(str(ROOT / "scripts/services.sh"), PATH=str(tools))
+    assert ended.returncode == 3
+    assert "missing: chromium" in ended.stderr
+
+
+def test_an_unknown_service_is_refused(tools: Path) -> None:
+    ended = run(str(ROOT / "scripts/services.sh"), "chromuim", PATH=str(tools))
+    assert ended.returncode == 2
+    assert "there is no service chromuim; there are: chromium" in ended.stderr
+
+
+def test_services_are_installed_where_that_is_possible(tools: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    program(tools, "id", "echo 0")
+    program(tools, "true", "exit 0")
+    program(tools, "apt-get", f'echo "$@" >> {log}')
+    ended = run(str(ROOT / "scripts/services.sh"), PATH=str(tools))
+    assert ended.returncode == 0, ended.stderr
+    assert log.read_text(encoding="utf-8").splitlines()[-1].endswith(" chromium")
