@@ -27,8 +27,8 @@ IN_CI = bool(os.environ.get("CI"))
 
 _GRACE_S = 5.0
 """How long what a test started may take to end after the test itself."""
-_NOT_OURS = ("pytest-of-", "pymp-")
-"""Names in the temporary folder that pytest and multiprocessing keep to the end of the session."""
+_NOT_OURS = ("pytest-of-", "pymp-", "torchinductor_")
+"""Names in the temporary folder that pytest, multiprocessing and torch keep to the end of the session."""
 _MAY_APPEAR = (".", "artefacts")
 """Names in the checkout: caches of tools, and what tests keep for a person to look at."""
 _PR_SET_CHILD_SUBREAPER = 36

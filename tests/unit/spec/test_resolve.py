@@ -1,0 +1,88 @@
+"""From recipes and settings to a spec, and what a user is told on the way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pileus.errors import SpecError
+from pileus.recipes.load import load_recipe, recipe_names
+from pileus.spec.optimizer import Adam, Sgd
+from pileus.spec.resolve import parse_setting, resolve, setting_names
+from pileus.spec.run import Single
+
+BASE: dict[str, Any] = {
+    "model": "digits_cnn",
+    "data": {"source": "embedded:digits"},
+    "optimizer": {"name": "sgd", "lr": 0.1, "momentum": 0.5},
+    "batch_size": 64,
+    "microbatch_size": 16,
+}
+
+
+def resolved(*pairs: str) -> Any:
+    return resolve(BASE, map(parse_setting, pairs))
+
+
+def test_settings_are_laid_over_the_recipe_in_order() -> None:
+    spec = resolved("epochs=3", "optimizer.lr=0.2", "epochs=4", "data.source=/a=b", "optimizer.nesterov=true")
+    assert (spec.epochs, spec.data.source) == (4, "/a=b")
+    assert spec.optimizer == Sgd(lr=0.2, momentum=0.5, nesterov=True)
+
+
+def test_another_member_of_a_family_starts_from_its_own_defaults() -> None:
+    assert resolved("optimizer.name=adam", "optimizer.lr=0.01").optimizer == Adam(lr=0.01)
+    assert resolved("strategy.name=single").strategy == Single()
+    assert resolved("optimizer.name=sgd").optimizer == Sgd(lr=0.1, momentum=0.5)
+
+
+def test_the_base_is_not_written_to() -> None:
+    resolved("optimizer.lr=7")
+    assert BASE["optimizer"]["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("pair", "told"),
+    [
+        ("epochs", "NAME=VALUE"),
+        ("=3", "NAME=VALUE"),
+        ("epoch=3", "did you mean 'epochs'"),
+        ("optimizer.learning_rate=3", "no setting is called 'optimizer.learning_rate'"),
+        ("epochs=0", "epochs: expected `int` >= 1"),
+        ("epochs=many", "epochs: expected `int`, got `str`"),
+        ("epochs.x=1", "epochs"),
+        ("optimizer.lr=-1", "optimizer.lr: expected `float` > 0.0"),
+        ("optimizer.lr=NaN", "optimizer.lr"),
+        ("optimizer.name=sdg", "optimizer.name"),
+        ("schedule=linear", "schedule"),
+        ("workers=5", "workers must be in [1, microbatches] (got workers=5, microbatches=4)"),
+        ("microbatch_size=65", "microbatch_size must be at most batch_size"),
+        ("model.x=3", "below a plain value"),
+    ],
+)
+def test_a_bad_setting_is_told_in_a_line_or_two(pair: str, told: str) -> None:
+    with pytest.raises(SpecError) as raised:
+        resolved(pair)
+    assert told in str(raised.value)
+    assert len(str(raised.value).splitlines()) <= 2
+
+
+def test_single_has_one_worker() -> None:
+    with pytest.raises(SpecError, match="'single' has one worker"):
+        resolved("strategy.name=single", "workers=2")
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_resolves_and_takes_four_workers(name: str) -> None:
+    spec = resolve(load_recipe(name), [(("workers",), 4)])
+    assert spec.num_microbatches >= 4
+
+
+def test_every_setting_name_can_be_set() -> None:
+    assert {"epochs", "optimizer.name", "optimizer.lr", "strategy.mode", "engine.name", "seed"} <= set(setting_names())
+
+
+def test_an_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(SpecError, match="did you mean 'mnist_cnn'"):
+        load_recipe("mnist_cn")
