@@ -114,15 +114,15 @@ def finish(
         index_checksum=index.checksum_of(content),
         origin=origin,
     )
+    encoded = manifest.encode(described)
     try:
-        store.put(manifest.MANIFEST_KEY, manifest.encode(described), if_absent=True)
+        store.put(manifest.MANIFEST_KEY, encoded, if_absent=True)
     except AlreadyExists as error:
-        if manifest.encode(described) == store.get(manifest.MANIFEST_KEY).content:
-            return described
-        raise AlreadyExists(
-            f"{store.uri} was finished by another writer meanwhile; check it: pileus data verify"
-        ) from error
-    return described
+        if store.get(manifest.MANIFEST_KEY).content != encoded:
+            raise AlreadyExists(
+                f"{store.uri} was finished by another writer meanwhile; check it: pileus data verify {store.uri}"
+            ) from error
+    return manifest.decode(encoded, store.uri)
 
 
 def record_digest(data: bytes) -> bytes:

@@ -6,10 +6,6 @@ import argparse
 import re
 import shlex
 
-from rich.console import Group
-from rich.table import Table
-from rich.text import Text
-
 from pileus.cli.console import Console
 from pileus.data.ports import Split
 from pileus.data.sources.open import KINDS, open_source
@@ -213,17 +209,26 @@ def _described(source: object, summary: SourceSummary) -> dict[str, object]:
     return document
 
 
-def _shown(source: object, summary: SourceSummary, place: str) -> Group:
-    table = Table(box=None, pad_edge=False)
-    table.add_column("class")
-    for split in Split:
-        table.add_column(split.name.lower(), justify="right")
+def _shown(source: object, summary: SourceSummary, place: str) -> str:
+    names = [split.name.lower() for split in Split]
+    rows = [["class", *names]]
     for name in summary.classes[:_SHOWN_CLASSES]:
-        table.add_row(Text(name), *(f"{count:,}" for count in summary.counts[name].values()))
+        rows.append([name, *(f"{summary.counts[name][split]:,}" for split in names)])
     if len(summary.classes) > _SHOWN_CLASSES:
-        table.add_row(f"and {len(summary.classes) - _SHOWN_CLASSES} more")
-    table.add_row("all", *(f"{summary.in_split(split):,}" for split in Split), style="bold")
-    return Group(*(Text(line) for line in _facts(source, summary)), table, Text(_next_step(source, place)))
+        rows.append([f"and {len(summary.classes) - _SHOWN_CLASSES} more", *([""] * len(names))])
+    rows.append(["all", *(f"{summary.in_split(split):,}" for split in Split)])
+    return "\n".join([*_facts(source, summary), "", *_aligned(rows), "", _next_step(source, place)])
+
+
+def _aligned(rows: list[list[str]]) -> list[str]:
+    """The first column to the left, numbers to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
+        for row in rows
+    ]
 
 
 def _facts(source: object, summary: SourceSummary) -> list[str]:
