@@ -170,10 +170,7 @@ def _refused(error: Exception, kind: str, code: int, console: Console) -> int:
 def _own_fault(error: Exception, console: Console) -> int:
     text = "".join(traceback.format_exception(error))
     summary = traceback.format_exception_only(error)[-1].strip()
-    if os.environ.get("PILEUS_DEBUG"):
-        where = text
-    else:
-        where = f"traceback: {_keep(text)} (PILEUS_DEBUG=1 shows it here)"
+    where = text if os.environ.get("PILEUS_DEBUG") else f"traceback: {_keep(text)} (PILEUS_DEBUG=1 shows it here)"
     fault = PileusError(f"this is a fault of Pileus, please report it: {summary}\n{where}")
     return _refused(fault, "Fault", 1, console)
 

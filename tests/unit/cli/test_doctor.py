@@ -59,9 +59,7 @@ def test_what_every_command_needs_is_a_failure(
     assert "not allowed" in broken["detail"]
 
 
-def test_a_nearly_full_disk_is_a_warning(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_nearly_full_disk_is_a_warning(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "_LITTLE_DISK_BYTES", 1 << 60)
     assert main(["doctor", "--json"]) == 0
     assert findings(capsys)["disk here"]["state"] == "lacking"

@@ -101,9 +101,7 @@ def test_a_refusal_is_its_message_and_its_exit_code(
     assert (out, told) == ("", f"pileus: {error}\n")
 
 
-def test_with_json_a_refusal_is_one_document(
-    probe: Callable[[Call], None], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_with_json_a_refusal_is_one_document(probe: Callable[[Call], None], capsys: pytest.CaptureFixture[str]) -> None:
     probe(raising(SourceError("the rule [not markup]")))
     assert cli.main(["doctor", "--json", "--quiet"]) == 2
     out, told = capsys.readouterr()
@@ -144,9 +142,7 @@ def test_our_own_fault_is_shown_for_debugging(
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    ("module", "extra"), [("torch", "train"), ("sklearn.datasets", "train"), ("uvicorn", "serve")]
-)
+@pytest.mark.parametrize(("module", "extra"), [("torch", "train"), ("sklearn.datasets", "train"), ("uvicorn", "serve")])
 def test_a_library_of_an_extra_that_is_missing_is_named_with_its_extra(
     module: str, extra: str, probe: Callable[[Call], None], capsys: pytest.CaptureFixture[str]
 ) -> None:
