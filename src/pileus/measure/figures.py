@@ -10,6 +10,7 @@ import io
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -100,8 +101,11 @@ def lr_curve(epochs: Sequence[EpochDone]) -> str:
 
 
 def phase_bars(epochs: Sequence[EpochDone]) -> str:
-    """Seconds of each epoch, stacked by phase."""
-    phases = list(dict.fromkeys(phase for epoch in epochs for phase in epoch.phases_s))
+    """Seconds of each epoch, stacked by phase, the longest at the bottom."""
+    total_s: Counter[str] = Counter()
+    for epoch in epochs:
+        total_s.update(epoch.phases_s)
+    phases = [phase for phase, _ in total_s.most_common()]
 
     def draw(axes: Axes) -> None:
         bottom = np.zeros(len(epochs))
@@ -119,7 +123,7 @@ def phase_bars(epochs: Sequence[EpochDone]) -> str:
 
 
 def reliability_diagram(measured: Classification) -> str:
-    """Share of right answers by confidence, over the share of answers with that confidence."""
+    """Share of right answers by confidence; the more answers, the larger the point."""
     bins = [one for one in measured.reliability if one.count]
 
     def draw(axes: Axes) -> None:
@@ -129,7 +133,9 @@ def reliability_diagram(measured: Classification) -> str:
         left = [one.low for one in measured.reliability]
         axes.bar(left, shares, width, align="edge", color=_VALIDATION, alpha=0.35, label="share of answers")
         confidence, accuracy = [one.confidence for one in bins], [one.accuracy for one in bins]
-        axes.plot(confidence, accuracy, color=_TRAIN, marker="o", label="accuracy")
+        weights = [12 + 160 * one.count / measured.num_samples for one in bins]
+        axes.plot(confidence, accuracy, color=_TRAIN, linewidth=0.8, alpha=0.6)
+        axes.scatter(confidence, accuracy, weights, color=_TRAIN, label="accuracy", zorder=3)
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy; share of answers")
         axes.legend(loc="upper left")
 

@@ -28,7 +28,6 @@ from pileus.measure.worst import WorstError, worst_errors, worst_rows
 from pileus.preprocessing.pictures import fit, read_picture
 from pileus.spec.preprocessing import Preprocessing
 from pileus.spec.run import RunSpec
-from pileus.store import resolve_uri
 
 SplitName = Literal["train", "validation", "test", "all"]
 
@@ -41,7 +40,7 @@ class Evaluation:
     """The figures, and what they are figures of."""
 
     place: str
-    """Run or bundle as it was named."""
+    """Path or URI of the run or bundle."""
     manifest: Manifest
     data: str
     """Source as it was named."""
@@ -68,7 +67,7 @@ def evaluate(
     SourceError where the classes are not the model's, the split is empty or a picture cannot be read; UsageError
     where there is no bundle; Damaged where one of both was changed.
     """
-    bundle = find_bundle(place, runs)
+    bundle, found = find_bundle(place, runs)
     source = open_source(data, kind)
     label_of = _translation(source.classes, bundle.classes, source_name=data)
     chosen = _chosen(source, split, _validation_share(bundle.manifest))
@@ -82,7 +81,7 @@ def evaluate(
         done += len(images_NHWC)
         progress(done, len(chosen))
     return Evaluation(
-        place=place,
+        place=found,
         manifest=bundle.manifest,
         data=data,
         kind=source.kind,
@@ -94,14 +93,18 @@ def evaluate(
     )
 
 
-def find_bundle(place: str, runs: str) -> Bundle:
-    """The bundle at a path or URI, or of the run with that name in `runs`. UsageError where there is none."""
+def find_bundle(place: str, runs: str) -> tuple[Bundle, str]:
+    """The bundle at a path or URI, or of the run with that name in `runs`, and where it was found.
+
+    UsageError where there is none.
+    """
     threads = count_cores().usable
     try:
-        return load(place, threads=threads)
+        return load(place, threads=threads), place
     except UsageError as missing:
+        named = f"{runs.rstrip('/')}/{place}"
         try:
-            return load(f"{resolve_uri(runs)}/{place}", threads=threads)
+            return load(named, threads=threads), named
         except UsageError:
             if set(place) & set("/:"):
                 raise missing from None

@@ -218,7 +218,9 @@ def test_a_damaged_picture_is_named(run: str, tmp_path: Path) -> None:
 
 def test_a_run_is_found_by_its_name(run: str) -> None:
     runs, _, name = run.rpartition("/")
-    assert evaluate(name, "embedded:digits", runs=runs).measured.num_samples == 356
+    evaluation = evaluate(name, "embedded:digits", runs=runs)
+    assert evaluation.measured.num_samples == 356
+    assert evaluation.place == run, "so that the commands of its report find it"
 
 
 @pytest.mark.parametrize(
