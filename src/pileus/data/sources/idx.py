@@ -1,7 +1,7 @@
 """MNIST-style idx files: pairs of images (magic 2051) and labels (magic 2049), plain or .gz, big-endian.
 
-A folder may hold several pairs; the file names say the split: `train-...`, `validation-...` or `val-...`,
-`t10k-...` or `test-...`. A pair named otherwise has none.
+A folder may hold several pairs; a word of the file names says the split: train, validation or val, t10k or test. A
+pair named otherwise has none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pileus.data.ports import Split
 from pileus.data.sources.arrays import ArraySource, Part
+from pileus.data.sources.folder import SPLIT_NAMES
 from pileus.errors import SourceError
 from pileus.spec.preprocessing import Drawing
 
@@ -28,7 +29,6 @@ _IMAGES_MAGIC, _LABELS_MAGIC = 2051, 2049
 _MAX_BYTES = 4 << 30
 _CHUNK_BYTES = 1 << 24
 _MIN_CLASSES = 10
-_SPLIT_WORDS = {"train": Split.TRAIN, "val": Split.VALIDATION, "t10k": Split.TEST, "test": Split.TEST}
 
 
 def find_images(place: Path) -> list[Path]:
@@ -76,8 +76,13 @@ def _read_part(images_path: Path) -> Part:
             f"{len(labels)} labels); get the pair that belongs together."
         )
     name = match["part"] or "images"
-    split = next((split for word, split in _SPLIT_WORDS.items() if word in name.lower()), None)
-    return Part(name=name, split=split, images=images_NHW[..., None], labels=labels.astype(np.int64))
+    return Part(name=name, split=_split_of(name), images=images_NHW[..., None], labels=labels.astype(np.int64))
+
+
+def _split_of(name: str) -> Split | None:
+    """By a word of the name, as `emnist-digits-train`."""
+    words = {**SPLIT_NAMES, "t10k": Split.TEST}
+    return next((words[word] for word in re.split(r"[-_.]", name.lower()) if word in words), None)
 
 
 def _labels_beside(images_path: Path) -> Path:

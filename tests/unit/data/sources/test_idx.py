@@ -68,6 +68,22 @@ def test_dots_in_names_and_other_parts_are_known(tmp_path: Path) -> None:
     assert open_idx(tmp_path).row(1) == (1, "letters/00001", None)
 
 
+@pytest.mark.parametrize(
+    ("name", "split"),
+    [
+        ("emnist-digits-train", Split.TRAIN),
+        ("kmnist.test", Split.TEST),
+        ("val", Split.VALIDATION),
+        ("interval", None),
+        ("latest", None),
+    ],
+)
+def test_a_word_of_the_name_says_the_split(tmp_path: Path, name: str, split: Split | None) -> None:
+    (tmp_path / f"{name}-images-idx3-ubyte").write_bytes(idx_bytes(2051, noise(2, 3, 3)))
+    (tmp_path / f"{name}-labels-idx1-ubyte").write_bytes(idx_bytes(2049, np.array([0, 1], np.uint8)))
+    assert open_idx(tmp_path).row(0) == (0, f"{name}/00000", split)
+
+
 def test_a_plain_file_goes_before_its_gzip(tmp_path: Path) -> None:
     write_idx(tmp_path)
     write_idx(tmp_path, compress=False)
