@@ -16,7 +16,7 @@ from pileus.records.index import key_of
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
 
-_HOLD_BACK = 4
+_HOLD_BACK = stream(4)
 """The stream of this draw, which `batches` shares."""
 
 
@@ -37,6 +37,6 @@ def settled_split(given: Split | None, sample_id: str, validation: float = 0.0) 
     if given is None:
         return split_by_hash(sample_id)
     if given == Split.TRAIN and validation > 0:
-        drawn = uniforms(stream(_HOLD_BACK), np.array([key_of(sample_id)], np.uint64), 1)[0, 0]
+        drawn = uniforms(_HOLD_BACK, np.array([key_of(sample_id)], np.uint64), 1)[0, 0]
         return Split.VALIDATION if drawn < validation else Split.TRAIN
     return given

@@ -151,7 +151,7 @@ def _written_document(summary: WriteSummary) -> dict[str, object]:
 def _written_text(summary: WriteSummary, dest: str) -> str:
     described = summary.manifest
     size = _size(sum(shard.size_bytes for shard in described.shards))
-    splits = ", ".join(f"{count:,} {name}" for name, count in described.splits.items())
+    splits = ", ".join(f"{described.splits[split.name.lower()]:,} {split.name.lower()}" for split in Split)
     done = "wrote" if summary.written else "nothing to do: there are already"
     where = shlex.quote(dest)
     following = [f"check it: pileus data verify {where}"]
