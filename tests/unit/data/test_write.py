@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -157,6 +158,14 @@ def test_an_equal_write_does_nothing(tmp_path: Path) -> None:
     assert not again.written
     assert again.manifest == first.manifest
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "set").iterdir()} == before
+
+
+def test_writers_of_the_same_set_at_the_same_time_agree(tmp_path: Path) -> None:
+    source = open_source(str(write_idx(tmp_path / "idx", train=300)))
+    with ThreadPoolExecutor(4) as pool:
+        writes = [pool.submit(write_records, source, str(tmp_path / "set"), options=_SMALL) for _ in range(4)]
+    assert len({write.result().manifest.fingerprint for write in writes}) == 1
+    assert verify_records(str(tmp_path / "set")).ok
 
 
 def test_another_set_in_the_way_is_left_alone(tmp_path: Path) -> None:
