@@ -7,7 +7,6 @@ is bounded, and what its asker has given up is dropped before it is computed.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
@@ -69,10 +68,9 @@ class Batcher:
         """What is not yet answered fails with Stopped."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            await asyncio.gather(self._task, return_exceptions=True)
         _fail(self._queue, Stopped())
-        self._thread.shutdown(cancel_futures=True)
+        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
 
     async def submit(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(K,) of one image. QueueFull at once when there is no room; the predictor's error where it fails.

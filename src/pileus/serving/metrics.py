@@ -32,7 +32,7 @@ class Counter:
     def lines(self) -> Iterator[str]:
         yield from _head(self._name, self._text, "counter")
         for values, count in self._values.items():
-            yield f"{self._name}{_labelled(self._labels, values)} {count:g}"
+            yield f"{self._name}{_labelled(self._labels, values)} {count:.15g}"
 
 
 class Gauge:
@@ -43,7 +43,7 @@ class Gauge:
 
     def lines(self) -> Iterator[str]:
         yield from _head(self._name, self._text, "gauge")
-        yield f"{self._name} {self._read():g}"
+        yield f"{self._name} {self._read():.15g}"
 
 
 class Info:

@@ -120,6 +120,7 @@ class _Crew:
             raise error
 
     def _replace(self, dead: BaseProcess) -> None:
+        dead.join()
         self._members.pop(dead).close()
         now = time.monotonic()
         self._deaths = [*(death for death in self._deaths if now - death < _PER_S), now]

@@ -81,7 +81,7 @@ class Service:
         self._warming.cancel()
         await asyncio.gather(self._warming, return_exceptions=True)
         await self._batcher.stop()
-        self._preparing.shutdown(cancel_futures=True)
+        await asyncio.to_thread(self._preparing.shutdown, cancel_futures=True)
 
     def check_ready(self) -> None:
         """503 unless ready."""
@@ -121,10 +121,14 @@ class Service:
         return prediction_answer(self.bundle, request_id, [(prediction, box)])
 
     async def _prepared(self, body: bytes, media_type: str) -> Input:
-        arguments = body, media_type, self.bundle.manifest.preprocessing, self._settings.limits
-        if media_type == RAW:
-            return parse(*arguments)
-        return await asyncio.get_running_loop().run_in_executor(self._preparing, parse, *arguments)
+        if media_type == RAW:  # nothing to do that would be worth a thread
+            return parse(body, media_type, self.bundle.manifest.preprocessing, self._settings.limits)
+        return await self._in_thread(body, media_type)
+
+    async def _in_thread(self, body: bytes, media_type: str) -> Input:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._preparing, parse, body, media_type, self.bundle.manifest.preprocessing, self._settings.limits
+        )
 
     def _check_query(self, query: bytes) -> None:
         """`model` must be this one; `segment` may be `none`."""
@@ -145,10 +149,11 @@ class Service:
         return Refusal(429, "too many requests are under way; try again later.", retry_after_s=max(wait_s, _RETRY_S))
 
     async def _warm_up(self, ready: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
-        blank_HWC = np.zeros(self.bundle.input_shape, np.uint8)
+        blank = np.zeros(self.bundle.input_shape, np.uint8).tobytes()
         try:
+            image_HWC, _ = await self._in_thread(blank, RAW)
             for count in (1, self._settings.max_batch):
-                await asyncio.gather(*(self._batcher.submit(blank_HWC) for _ in range(count)))
+                await asyncio.gather(*(self._batcher.submit(image_HWC) for _ in range(count)))
         except Exception as error:
             self._give_up(error, failed)
             return

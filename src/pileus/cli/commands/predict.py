@@ -9,13 +9,14 @@ from typing import Any
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from rich.table import Table
+from rich.table import Column, Table
 
 from pileus.bundles import Bundle, Prediction, load
 from pileus.cli.console import Console
 from pileus.errors import UsageError
 from pileus.preprocessing.pictures import read_picture
-from pileus.preprocessing.strokes import rasterise
+from pileus.serving.answers import Refusal
+from pileus.serving.requests import STROKES, Limits, parse
 from pileus.spec.preprocessing import Drawing, Preprocessing
 
 _MOST_BYTES = 256 * 1024 * 1024
@@ -70,10 +71,9 @@ def _from_strokes(content: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
     if not isinstance(spec, Drawing):
         raise UsageError("this model answers pictures, not strokes; give PNG or JPEG files.")
     try:
-        strokes = msgspec.json.decode(content, type=dict[str, Any])["strokes"]
-        return rasterise([np.array([point[:2] for point in stroke], np.float64) for stroke in strokes], spec)
-    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError) as error:
-        raise UsageError(f'strokes are {{"strokes": [[[x, y], ...], ...]}} ({error}).') from error
+        return parse(content, STROKES, spec, Limits()).image
+    except Refusal as error:
+        raise UsageError(error.detail) from error
 
 
 def _document(bundle: Bundle, name: str, answer: Prediction) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _document(bundle: Bundle, name: str, answer: Prediction) -> dict[str, Any]:
 
 
 def _table(answers: list[tuple[str, Prediction]]) -> Table:
-    table = Table("file", "answer", "confidence", "verdict", box=None, pad_edge=False)
+    table = Table(Column("file", overflow="fold"), "answer", "confidence", "verdict", box=None, pad_edge=False)
     for name, answer in answers:
         table.add_row(name, answer.label or "-", f"{answer.confidence:.1%}", answer.verdict)
     return table

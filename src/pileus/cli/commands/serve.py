@@ -49,10 +49,8 @@ def serve(args: argparse.Namespace, console: Console) -> int:
     if options.asked_key is not None:
         console.say("every request must bring the key of PILEUS_API_KEY.")
     ended_by = processes.run(args.place, options, lambda url: _tell(console, url))
-    if ended_by == signal.SIGINT:
-        raise Interrupted("stopped; every request that was begun has been answered.")
-    console.say("stopped.")
-    return 0
+    console.say("stopped; what was begun has been answered.")
+    return Interrupted.exit_code if ended_by == signal.SIGINT else 0
 
 
 def _tell(console: Console, url: str) -> None:

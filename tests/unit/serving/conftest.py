@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from pileus.bundles import Bundle, Manifest, write_bundle
+from pileus.bundles.export import export_onnx
+from pileus.bundles.load import read_verified
+from pileus.spec.preprocessing import Picture
+from pileus.store import open_store
+from tests.unit.bundles.nets import SmallNet, describe
+
+
+class GatedBundle(Bundle):
+    """Answers as its bundle does, after `gate` is opened; tells by `entered` that a batch waits there."""
+
+    def __init__(self, manifest: Manifest, onnx: bytes) -> None:
+        super().__init__(manifest, onnx)
+        self.gate = threading.Event()
+        self.entered = threading.Event()
+        self.failure: Exception | None = None
+        self.gate.set()
+
+    def probabilities(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.entered.set()
+        assert self.gate.wait(30)
+        if self.failure is not None:
+            raise self.failure
+        return super().probabilities(images_NHWC)
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bundle")
+    write_bundle(open_store(folder), "", export_onnx(SmallNet(), 28, 28, 1), describe())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def photographs_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photographs")
+    spec = Picture(height=16, width=24)
+    write_bundle(open_store(folder), "", export_onnx(SmallNet(16, 24, 3), 16, 24, 3), describe(spec))
+    return folder
+
+
+@pytest.fixture
+def gated(bundle_folder: Path) -> Iterator[GatedBundle]:
+    manifest, files = read_verified(open_store(bundle_folder))
+    bundle = GatedBundle(manifest, files["model.onnx"])
+    yield bundle
+    bundle.gate.set()

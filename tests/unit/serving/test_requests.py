@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pileus.preprocessing.strokes import rasterise
+from pileus.serving.answers import Refusal
+from pileus.serving.requests import (
+    PICTURES,
+    RAW,
+    STROKES,
+    Limits,
+    deadline_of,
+    media_type_of,
+    parse,
+    read_body,
+)
+from pileus.spec.preprocessing import Drawing, Picture
+
+DRAWING, PICTURE, LIMITS = Drawing(), Picture(height=8, width=8), Limits()
+SEVEN: list[list[list[float]]] = [[[10, 10, 0], [90, 12, 30], [40, 95, 61]], [[20.5, 50.25], [70, 48]]]
+
+
+def png(width: int, height: int, mode: str = "L") -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, (width, height)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def strokes(value: object) -> bytes:
+    return json.dumps({"strokes": value}).encode()
+
+
+def refused(body: bytes, media_type: str, spec: Drawing | Picture = DRAWING, limits: Limits = LIMITS) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        parse(body, media_type, spec, limits)
+    return caught.value
+
+
+def read(messages: Iterable[dict[str, Any]], headers: dict[bytes, bytes], limits: Limits = LIMITS) -> bytes:
+    coming = iter(messages)
+
+    async def receive() -> dict[str, Any]:
+        return next(coming)
+
+    return asyncio.run(read_body(receive, headers, RAW, limits))
+
+
+def test_strokes_become_what_training_saw() -> None:
+    image, box = parse(strokes(SEVEN), STROKES, DRAWING, LIMITS)
+    plain = [np.array([point[:2] for point in stroke]) for stroke in SEVEN]
+    assert np.array_equal(image, rasterise(plain, DRAWING))
+    assert box == (10, 10, 80, 85)
+
+
+def test_raw_input_is_itself() -> None:
+    body = bytes(range(256)) * 3 + bytes(16)
+    image, box = parse(body, RAW, DRAWING, LIMITS)
+    assert image.shape == (28, 28, 1) and image.tobytes() == body and box == (0, 0, 28, 28)
+
+
+@pytest.mark.parametrize("size", [0, 1, 783, 785, 784 * 3])
+def test_raw_input_of_another_size_is_impossible(size: int) -> None:
+    refusal = refused(bytes(size), RAW)
+    assert refusal.status == 422 and "784 bytes, 28 x 28 x 1" in refusal.detail
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"nonsense", b'{"strokes": [[[1, NaN]]]}', b"\xff\xfe", b'{"strokes": [[[1, 2']
+)
+def test_what_is_no_json_cannot_be_decoded(body: bytes) -> None:
+    assert refused(body, STROKES).status == 400
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [],
+        [[]],
+        [[], []],
+        None,
+        7,
+        "strokes",
+        [[1, 2]],
+        [[[1]]],
+        [[[1, 2, 3, 4]]],
+        [[[1, "2"]]],
+        [[[1, None]]],
+        [[[1e300, 0], [0, 1e300]]],
+        [[[0, 0]]] * 1001,
+    ],
+)
+def test_impossible_strokes(value: object) -> None:
+    assert refused(strokes(value), STROKES).status == 422
+
+
+@pytest.mark.parametrize("body", [b"[]", b"{}", b"null", b'{"stroke": []}'])
+def test_json_without_strokes_is_impossible(body: bytes) -> None:
+    assert refused(body, STROKES).status == 422
+
+
+def test_too_many_points() -> None:
+    refusal = refused(strokes([[[i, i] for i in range(11)]]), STROKES, limits=Limits(points=10))
+    assert refusal.status == 413 and "at most 10 points (got 11)" in refusal.detail
+
+
+@pytest.mark.parametrize("media_type", PICTURES)
+def test_what_is_no_picture_cannot_be_decoded(media_type: str) -> None:
+    for body in (b"no picture", png(30, 30)[:-30], b"\x89PNG\r\n\x1a\n"):
+        assert refused(body, media_type).status == 400
+
+
+def test_an_empty_picture_is_impossible_and_a_great_one_too_large() -> None:
+    assert refused(png(40, 40), "image/png").status == 422
+    assert refused(png(40, 40), "image/png", limits=Limits(pixels=1599)).status == 413
+    assert parse(png(40, 40, "RGB"), "image/png", PICTURE, LIMITS).image.shape == (8, 8, 3)
+
+
+@given(st.binary(max_size=200), st.sampled_from([RAW, STROKES, *PICTURES]))
+def test_any_bytes_are_read_or_refused(body: bytes, media_type: str) -> None:
+    try:
+        parse(body, media_type, DRAWING, LIMITS)
+    except Refusal as refusal:
+        assert refusal.status in (400, 413, 422)
+
+
+@given(
+    st.recursive(st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=3), st.lists, max_leaves=12)
+)
+def test_any_json_is_read_or_refused(value: object) -> None:
+    try:
+        parse(strokes(value), STROKES, DRAWING, LIMITS)
+    except Refusal as refusal:
+        assert refusal.status in (400, 422)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        (b"image/png", "image/png"),
+        (b"Application/JSON; charset=utf-8", STROKES),
+        (b"application/octet-stream", RAW),
+    ],
+)
+def test_media_types(given: bytes, found: str) -> None:
+    assert media_type_of({b"content-type": given}, DRAWING) == found
+
+
+@pytest.mark.parametrize("given", [b"", b"text/plain", b"image/gif", b"application/jsonp", b"\xff"])
+def test_other_media_types_are_told_what_is_read(given: bytes) -> None:
+    with pytest.raises(Refusal, match="image/png, image/jpeg") as caught:
+        media_type_of({b"content-type": given}, DRAWING)
+    assert caught.value.status == 415
+
+
+def test_a_model_of_photographs_reads_no_strokes() -> None:
+    with pytest.raises(Refusal) as caught:
+        media_type_of({b"content-type": b"application/json"}, PICTURE)
+    assert caught.value.status == 415 and "json" not in dict(caught.value.headers)[b"accept-post"].decode()
+
+
+def test_deadlines() -> None:
+    assert deadline_of({}, LIMITS) == LIMITS.deadline_s
+    assert deadline_of({b"x-deadline-ms": b"250"}, LIMITS) == 0.25
+    assert deadline_of({b"x-deadline-ms": b"999999999"}, LIMITS) == LIMITS.deadline_s
+    for wrong in (b"", b"0", b"-1", b"1.5", b"soon", b"9" * 10):
+        with pytest.raises(Refusal) as caught:
+            deadline_of({b"x-deadline-ms": wrong}, LIMITS)
+        assert caught.value.status == 400
+
+
+def test_a_body_in_parts() -> None:
+    parts: list[dict[str, Any]] = [
+        {"type": "http.request", "body": b"ab", "more_body": True},
+        {"type": "http.request", "body": b"c"},
+    ]
+    assert read(parts, {b"content-length": b"3"}) == b"abc"
+    assert read(parts, {b"transfer-encoding": b"chunked"}) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 411),
+        ({b"content-length": b"11"}, 413),
+        ({b"content-length": b"-1"}, 400),
+        ({b"transfer-encoding": b"chunked"}, 413),
+        ({b"content-length": b"0"}, 400),
+    ],
+)
+def test_bodies_that_are_refused(headers: dict[bytes, bytes], status: int) -> None:
+    content = b"" if headers.get(b"content-length") == b"0" else b"12345678901"
+    with pytest.raises(Refusal) as caught:
+        read([{"type": "http.request", "body": content}], headers, Limits(body_bytes=10))
+    assert caught.value.status == status
+
+
+def test_a_body_that_does_not_come_is_given_up() -> None:
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    with pytest.raises(Refusal) as caught:
+        asyncio.run(read_body(receive, {b"content-length": b"5"}, RAW, Limits(body_s=0.01)))
+    assert caught.value.status == 408
+
+
+def test_a_client_that_leaves_is_no_request() -> None:
+    with pytest.raises(ConnectionError):
+        read([{"type": "http.disconnect"}], {b"content-length": b"5"})

@@ -1,0 +1,191 @@
+"""The process around the application: its socket, its bounds, its signals, what it imports."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from pileus.bundles import load
+from pileus.errors import UsageError, WorkFailed
+from pileus.serving import protocol
+from pileus.serving.addresses import bind, is_loopback, url_of
+from pileus.serving.server import ServeOptions, Server, running
+from tests.unit.serving.conftest import GatedBundle
+
+ANY_PORT = ServeOptions(port=0)
+SEVEN = {"strokes": [[[10, 10], [90, 12], [40, 95]]]}
+
+
+def connected(url: str) -> socket.socket:
+    address = urlsplit(url)
+    assert address.hostname and address.port
+    return socket.create_connection((address.hostname, address.port), timeout=10)
+
+
+def everything(connection: socket.socket) -> bytes:
+    """All that comes until the other side closes or resets."""
+    parts = []
+    try:
+        while part := connection.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def test_a_port_in_use_is_named_with_the_way_out() -> None:
+    with bind("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(UsageError, match=rf"port {port} of 127\.0\.0\.1: it is in use.*--port"):
+            bind("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "words"),
+    [("127.0.0.1", -1, "--port"), ("127.0.0.1", 65536, "--port"), ("no.such.host.invalid", 0, "--host")],
+)
+def test_impossible_addresses(host: str, port: int, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        bind(host, port)
+
+
+def test_an_address_of_another_machine() -> None:
+    with pytest.raises(UsageError, match=r"no such address.*--host"):
+        bind("192.0.2.1", 0)
+
+
+def test_urls() -> None:
+    with bind("127.0.0.1", 0) as listener:
+        port = listener.getsockname()[1]
+        assert url_of(listener, "127.0.0.1") == f"http://127.0.0.1:{port}"
+        assert url_of(listener, "::1") == f"http://[::1]:{port}"
+
+
+@pytest.mark.parametrize(
+    ("host", "loopback"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("0.0.0.0", False), ("::", False)],
+)
+def test_who_can_reach_it(host: str, loopback: bool) -> None:
+    assert is_loopback(host) == loopback
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
+def test_beyond_loopback_a_key_is_required(host: str) -> None:
+    with pytest.raises(UsageError, match="PILEUS_API_KEY"):
+        ServeOptions(host=host)
+    with pytest.raises(UsageError, match="PILEUS_API_KEY"):
+        ServeOptions(host=host, api_key="")
+    assert ServeOptions(host=host, api_key="k").asked_key == "k"
+    assert ServeOptions(host=host, api_key="k", allow_anonymous=True).asked_key is None
+
+
+def test_processes_must_be_positive() -> None:
+    with pytest.raises(UsageError, match="processes must be 1 or more"):
+        ServeOptions(processes=0)
+
+
+def test_a_slow_head_is_cut_off(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(protocol, "HEAD_S", 0.05)
+    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as silent, connected(url) as slow:
+        slow.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
+        assert everything(slow) == everything(silent) == b""
+
+
+@pytest.mark.parametrize("line", [b"X-Many: " + b"a" * 100 + b"\r\n", b"a" * 100])
+def test_an_endless_head_is_cut_off(bundle_folder: Path, line: bytes) -> None:
+    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as endless:
+        endless.sendall(b"GET /livez HTTP/1.1\r\nX: ")
+        with pytest.raises(OSError, match=r"reset|pipe"):
+            for _ in range(100_000):
+                endless.sendall(line)
+
+
+def test_a_kept_connection_may_ask_again_and_be_cut_off_then(
+    bundle_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
+    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as kept:
+        for _ in range(2):
+            kept.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"alive" in kept.recv(65536)
+        kept.sendall(b"GET /livez HTTP/1.1\r\n")
+        assert everything(kept) == b""
+
+
+def test_what_is_no_http_is_refused(bundle_folder: Path) -> None:
+    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as other:
+        other.sendall(b"\x16\x03\x01 hello\r\n\r\n")
+        assert everything(other).startswith(b"HTTP/1.1 400")
+
+
+def test_what_was_begun_is_answered_before_the_end(gated: GatedBundle) -> None:
+    server = Server(gated, ANY_PORT, bind("127.0.0.1", 0))
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    assert server.ready.wait(20)
+    gated.gate.clear()
+    gated.entered.clear()
+    with httpx.Client(base_url=server.url, timeout=20) as client, httpx.Client(base_url=server.url) as other:
+        assert other.get("/readyz").status_code == 200
+        answers: list[int] = []
+        asking = threading.Thread(target=lambda: answers.append(client.post("/v1/predict", json=SEVEN).status_code))
+        asking.start()
+        assert gated.entered.wait(20)
+        server.stop()
+        gated.gate.set()
+        asking.join(20)
+        assert answers == [200]
+    thread.join(20)
+    assert not thread.is_alive()
+    with pytest.raises(OSError, match="refused"):
+        connected(server.url)
+
+
+def test_a_model_that_fails_its_first_batch_is_told(gated: GatedBundle) -> None:
+    gated.failure = MemoryError("no room")
+    with pytest.raises(WorkFailed, match="cannot answer any more: no room"), running(gated, ANY_PORT):
+        pass
+
+
+def test_the_server_imports_no_torch(bundle_folder: Path) -> None:
+    program = f"""
+import sys, httpx
+from pileus.bundles import load
+from pileus.cli.commands import predict, serve
+from pileus.serving.server import ServeOptions, running
+with running(load({str(bundle_folder)!r}), ServeOptions(port=0)) as url:
+    assert httpx.post(url + "/v1/predict", json={SEVEN!r}).status_code == 200
+found = [name for name in sys.modules if name.partition(".")[0] in ("torch", "onnx", "sklearn", "pileus.training")]
+sys.exit(str(found) if found else 0)
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return re.sub(r"\s", "", "".join(iter(process.stdout.readline, "}\n")))
+
+
+@pytest.mark.parametrize(("signal_name", "code"), [("SIGTERM", 0), ("SIGINT", 130)])
+def test_the_command_tells_its_address_and_stops_at_a_signal(bundle_folder: Path, signal_name: str, code: int) -> None:
+    command = [sys.executable, "-m", "pileus", "serve", str(bundle_folder), "--port", "0", "--json", "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        url = json.loads(_line(process) + "}")["url"]
+        assert httpx.get(f"{url}/readyz").status_code == 200
+        start = time.monotonic()
+        process.send_signal(getattr(signal, signal_name))
+        output, errors = process.communicate(timeout=30)
+        assert (process.returncode, output, errors) == (code, "", "")
+        assert time.monotonic() - start < 5
