@@ -30,6 +30,10 @@ def finished(rank: int, fingerprint: str = "f") -> w.Finished:
     return w.Finished(rank=rank, step=9, fingerprint=fingerprint)
 
 
+def stopped(rank: int) -> w.Stopped:
+    return w.Stopped(rank=rank, step=4)
+
+
 TRAINING = (e.Begin(attempt=1), joined(1), joined(0))
 KILLED = e.Lost(rank=1, cause="killed by SIGKILL")
 CHECKPOINT = w.Checkpointed(key="c", epoch=1, step=3)
@@ -45,7 +49,7 @@ STORIES: dict[str, tuple[tuple[e.Event, ...], type[s.State]]] = {
         s.Starting,
     ),
     "stopped in order": (
-        (*TRAINING, ASKED, w.Stopped(rank=0, step=4), w.Stopped(rank=1, step=4), e.GangGone()),
+        (*TRAINING, ASKED, stopped(0), stopped(1), e.GangGone()),
         s.Interrupted,
     ),
     "stopped before the gang is whole": ((e.Begin(attempt=1), ASKED, e.GangGone()), s.Interrupted),
