@@ -48,7 +48,7 @@ def test_what_a_test_leaves_behind_fails_it(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*ERROR at teardown of test_orphan*", "left behind: process*"])
 
 
-@pytest.mark.parametrize(("ci", "outcome"), [("", {"skipped": 1}), ("1", {"failed": 1})])
+@pytest.mark.parametrize(("ci", "outcome"), [("", {"skipped": 2}), ("1", {"failed": 1, "skipped": 1})])
 def test_a_missing_service_fails_in_ci_only(
     ci: str, outcome: dict[str, int], pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +61,10 @@ import pytest
 @pytest.mark.service
 def test_needs_a_server():
     pytest.skip("no server here")
+
+@pytest.mark.service
+def test_needs_data():
+    pytest.skip("the real data sets are not at /nowhere")
 """
     )
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
