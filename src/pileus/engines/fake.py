@@ -28,6 +28,9 @@ class FakeEngine:
     def launch(self, job: Job) -> FakeLaunch:
         return FakeLaunch(job)
 
+    def close(self) -> None:
+        return None
+
 
 class FakeLaunch:
     def __init__(self, job: Job) -> None:

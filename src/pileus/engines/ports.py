@@ -47,3 +47,7 @@ class Engine(Protocol):
     def launch(self, job: Job) -> Launch:
         """Place `job.spec.workers` workers. They report `Joined`; the controller answers with `Peers`."""
         ...
+
+    def close(self) -> None:
+        """Free what the engine keeps between launches. No launch may be under way."""
+        ...

@@ -36,6 +36,7 @@ def stopped(rank: int) -> w.Stopped:
 
 TRAINING = (e.Begin(attempt=1), joined(1), joined(0))
 KILLED = e.Lost(rank=1, cause="killed by SIGKILL")
+COMPLAINT = w.Failed(rank=0, step=3, cause="peer_lost", message="rank 0 lost rank 1")
 CHECKPOINT = w.Checkpointed(key="c", epoch=1, step=3)
 ASKED = e.StopAsked(reason="Ctrl-C")
 STORIES: dict[str, tuple[tuple[e.Event, ...], type[s.State]]] = {
@@ -54,6 +55,7 @@ STORIES: dict[str, tuple[tuple[e.Event, ...], type[s.State]]] = {
     ),
     "stopped before the gang is whole": ((e.Begin(attempt=1), ASKED, e.GangGone()), s.Interrupted),
     "stop that takes too long": ((*TRAINING, ASKED, e.DeadlinePassed(), e.GangGone()), s.Interrupted),
+    "stopped after a complaint": ((*TRAINING, COMPLAINT, ASKED, e.GangGone()), s.Interrupted),
     "stopped twice": ((*TRAINING, ASKED, ASKED, e.GangGone()), s.Interrupted),
     "killed while stopping": ((*TRAINING, ASKED, KILLED, e.GangGone()), s.Interrupted),
     "stopped while ending": ((*TRAINING, KILLED, ASKED, e.GangGone()), s.Interrupted),
@@ -80,7 +82,7 @@ def test_every_state_is_reachable_and_every_open_one_can_be_left() -> None:
 
 
 def test_a_stop_and_a_death_can_be_taken_wherever_a_gang_is() -> None:
-    for state in (s.Starting, s.Training, s.Stopping, s.Ending):
+    for state in (s.Starting, s.Training, s.Suspecting, s.Stopping, s.Ending):
         assert {event for at, event in TRANSITIONS if at is state} >= {e.Lost, w.Failed, e.StopAsked}
 
 
@@ -95,11 +97,19 @@ def test_who_is_missing_is_told() -> None:
     assert "rank 0 of 2 had not reported" in state.reason
 
 
-def test_a_peers_complaint_starts_anew_and_gives_way_to_the_cause() -> None:
-    complaint = w.Failed(rank=0, step=3, cause="peer_lost", message="rank 0 lost rank 1")
-    state = life(*TRAINING, complaint, KILLED).state
+def test_a_peers_complaint_waits_for_the_cause() -> None:
+    died = life(*TRAINING, COMPLAINT, KILLED).state
+    assert isinstance(died, s.Ending)
+    assert (died.then, died.reason) == ("restart", "rank 1 was lost: killed by SIGKILL")
+    failed = life(*TRAINING, COMPLAINT, w.Failed(rank=1, step=3, cause="storage", message="full")).state
+    assert isinstance(failed, s.Ending)
+    assert (failed.then, failed.reason) == ("fail", "rank 1, step 3: full")
+
+
+def test_a_complaint_without_another_cause_is_the_cause() -> None:
+    state = life(*TRAINING, COMPLAINT, COMPLAINT, e.DeadlinePassed()).state
     assert isinstance(state, s.Ending)
-    assert (state.then, state.reason) == ("restart", "rank 1 was lost: killed by SIGKILL")
+    assert (state.then, state.reason) == ("restart", "rank 0 lost rank 1")
 
 
 @pytest.mark.parametrize("cause", ["diverged", "bad_input", "storage", "fault", "bug"])

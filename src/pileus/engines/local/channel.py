@@ -22,6 +22,7 @@ class Posting(Spec, frozen=True, kw_only=True):
     job: Job
     rank: int
     cores: int
+    controller_pid: int
 
 
 class Channel:

@@ -1,4 +1,4 @@
-"""The program of a worker process: `python -m pileus.engines.local.child FD`.
+"""The program of a worker process, forked from the nursery.
 
 It lives no longer than its controller: when the channel closes, it ends at once, whatever it is doing.
 """
@@ -11,6 +11,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from typing import NoReturn
 
 from pileus.engines.local.channel import Channel, Posting
@@ -28,6 +29,7 @@ class ProcessSeat:
         self.rank = posting.rank
         self.cores = posting.cores
         self._channel = channel
+        self._controller_pid = posting.controller_pid
         self._position = (0, 0)
         self._stop = threading.Event()
         self._peers: tuple[str, ...] = ()
@@ -56,7 +58,7 @@ class ProcessSeat:
         self._position = (epoch, step)
 
     def die(self, whom: str) -> NoReturn:
-        os.kill(os.getpid() if whom == "worker" else os.getppid(), signal.SIGKILL)
+        os.kill(os.getpid() if whom == "worker" else self._controller_pid, signal.SIGKILL)
         while True:
             time.sleep(60)
 
@@ -77,15 +79,21 @@ class ProcessSeat:
             time.sleep(_BEAT_S)
 
 
-def main() -> int:
-    channel = Channel(socket.socket(fileno=int(sys.argv[1])))
-    first = channel.receive(Posting)
-    while first == []:
-        first = channel.receive(Posting)
-    if not first:
-        return 1
-    return 0 if work(first[0].job, ProcessSeat(first[0], channel)) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def live(channel_descriptor: int, stderr_descriptor: int) -> NoReturn:
+    """A forked process's whole life."""
+    os.dup2(stderr_descriptor, 1)
+    os.dup2(stderr_descriptor, 2)
+    os.close(stderr_descriptor)
+    try:
+        channel = Channel(socket.socket(fileno=channel_descriptor))
+        postings = channel.receive(Posting)
+        while postings == []:
+            postings = channel.receive(Posting)
+        done = postings is not None and work(postings[0].job, ProcessSeat(postings[0], channel))
+    except BaseException:
+        traceback.print_exc()
+        done = False
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(0 if done else 1)

@@ -1,7 +1,7 @@
 """The local engine: one process a worker, told and heard over a socket pair.
 
-A worker's peers and its controller know of its death at once, because the system closes its sockets. Workers leave the
-controller's process group, so that Ctrl-C reaches the controller alone, which then stops them in order.
+A worker's peers and its controller know of its death at once, because the system closes its sockets. Workers are
+outside the controller's process group, so that Ctrl-C reaches the controller alone, which then stops them in order.
 """
 
 from __future__ import annotations
@@ -9,21 +9,13 @@ from __future__ import annotations
 import collections
 import os
 import selectors
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
 import time
-from typing import IO
 
-from pileus.engines.local.channel import Channel, Posting
+from pileus.engines.local.channel import Posting
+from pileus.engines.local.processes import Nursery, WorkerProcess
 from pileus.engines.ports import Capabilities, GangEvent
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Failed, Finished, Job, Order, Report, Stopped
-
-_EXIT_DEADLINE_S = 10.0
-_LAST_LINES = 3
 
 
 class LocalEngine:
@@ -34,53 +26,29 @@ class LocalEngine:
 
     def __init__(self, cores: int | None = None) -> None:
         self._cores = cores or len(os.sched_getaffinity(0))
+        self._nursery: Nursery | None = None
 
     def launch(self, job: Job) -> LocalLaunch:
-        return LocalLaunch(job, max(1, self._cores // job.spec.workers))
-
-
-class _Process:
-    """One worker process with its channel and what it wrote to stderr."""
-
-    def __init__(self, posting: Posting) -> None:
-        ours, theirs = socket.socketpair()
-        self.rank = posting.rank
-        self.channel = Channel(ours)
-        self.stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "pileus.engines.local.child", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=self.stderr,
-                stderr=self.stderr,
-                process_group=0,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-            )
-        self.channel.send(posting)
-        self.said_last_word = False
-
-    def ending(self) -> str:
-        """Why it ended, in words."""
-        code = self.process.wait(_EXIT_DEADLINE_S)
-        self.stderr.seek(0)
-        lines = self.stderr.read().decode(errors="replace").strip().splitlines()[-_LAST_LINES:]
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return " | ".join([how, *lines])
+        if self._nursery is not None and not self._nursery.is_alive:
+            self.close()
+        self._nursery = self._nursery or Nursery()
+        return LocalLaunch(job, max(1, self._cores // job.spec.workers), self._nursery)
 
     def close(self) -> None:
-        self.channel.close()
-        self.stderr.close()
+        if self._nursery is not None:
+            self._nursery.close()
+            self._nursery = None
 
 
 class LocalLaunch:
-    def __init__(self, job: Job, cores: int) -> None:
+    def __init__(self, job: Job, cores: int, nursery: Nursery) -> None:
         self._events: collections.deque[GangEvent] = collections.deque()
         self._selector = selectors.DefaultSelector()
-        self._processes: list[_Process] = []
+        self._processes: list[WorkerProcess] = []
         try:
             for rank in range(job.spec.workers):
-                process = _Process(Posting(job=job, rank=rank, cores=cores))
+                posting = Posting(job=job, rank=rank, cores=cores, controller_pid=os.getpid())
+                process = WorkerProcess(nursery, posting)
                 self._processes.append(process)
                 self._selector.register(process.channel, selectors.EVENT_READ, process)
         except BaseException:
@@ -91,7 +59,7 @@ class LocalLaunch:
         until = time.monotonic() + timeout_s
         while not self._events:
             left = until - time.monotonic()
-            if left <= 0 or not self._selector.get_map():
+            if left <= 0:
                 return None
             for key, _ in self._selector.select(left):
                 self._hear(key.data)
@@ -106,14 +74,13 @@ class LocalLaunch:
 
     def end(self) -> None:
         for process in self._processes:
-            process.process.kill()
+            process.kill()
         for process in self._processes:
-            process.process.wait(_EXIT_DEADLINE_S)
-            process.close()
+            process.wait_gone()
         self._processes.clear()
         self._selector.close()
 
-    def _hear(self, process: _Process) -> None:
+    def _hear(self, process: WorkerProcess) -> None:
         reports: list[Report] | None = process.channel.receive(Report)
         if reports is not None:
             self._events.extend(reports)

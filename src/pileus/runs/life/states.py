@@ -29,6 +29,14 @@ class Training(Spec, tag=True, frozen=True, kw_only=True):
     """Of the workers that have finished, by rank."""
 
 
+class Suspecting(Spec, tag=True, frozen=True, kw_only=True):
+    """A worker has complained of a lost peer; the cause, if it is another, is about to be told."""
+
+    attempt: int
+    restarts: int
+    complaint: str
+
+
 class Stopping(Spec, tag=True, frozen=True, kw_only=True):
     """The workers have been asked to leave in order."""
 
@@ -64,5 +72,5 @@ class Interrupted(Spec, tag=True, frozen=True, kw_only=True):
     reason: str
 
 
-State = New | Starting | Training | Stopping | Ending | Packing | Done | Failed | Interrupted
+State = New | Starting | Training | Suspecting | Stopping | Ending | Packing | Done | Failed | Interrupted
 TERMINAL = (Done, Failed, Interrupted)

@@ -46,17 +46,23 @@ def _never_whole(state: s.Starting, event: e.DeadlinePassed, limits: Limits) -> 
     return _ending(state, "fail", reason)
 
 
-def _lost(state: s.Starting | s.Training, event: e.Lost, limits: Limits) -> Outcome:
+def _lost(state: s.Starting | s.Training | s.Suspecting, event: e.Lost, limits: Limits) -> Outcome:
     return _restart(state, f"rank {event.rank} was lost: {event.cause}", limits)
 
 
-def _failed(state: s.Starting | s.Training, event: w.Failed, limits: Limits) -> Outcome:
-    if event.cause == "peer_lost":
-        return _restart(state, event.message, limits)
-    return _ending(state, "fail", f"rank {event.rank}, step {event.step}: {event.message}")
+def _failed(state: s.Starting | s.Training | s.Suspecting, event: w.Failed, limits: Limits) -> Outcome:
+    if event.cause != "peer_lost":
+        return _ending(state, "fail", f"rank {event.rank}, step {event.step}: {event.message}")
+    if isinstance(state, s.Suspecting):
+        return Outcome(state)
+    return Outcome(s.Suspecting(attempt=state.attempt, restarts=state.restarts, complaint=event.message))
 
 
-def _restart(state: s.Starting | s.Training, reason: str, limits: Limits) -> Outcome:
+def _no_other_cause(state: s.Suspecting, event: e.DeadlinePassed, limits: Limits) -> Outcome:
+    return _restart(state, state.complaint, limits)
+
+
+def _restart(state: s.Starting | s.Training | s.Suspecting, reason: str, limits: Limits) -> Outcome:
     if state.restarts >= limits.max_restarts:
         return _ending(state, "fail", f"{reason} (after {state.restarts} restarts without a new checkpoint)")
     return _ending(state, "restart", reason)
@@ -85,7 +91,7 @@ def _finished(state: s.Training, event: w.Finished, limits: Limits) -> Outcome:
     return _ending(state, "pack", "finished")
 
 
-def _stop_early(state: s.Starting, event: e.StopAsked, limits: Limits) -> Outcome:
+def _stop_early(state: s.Starting | s.Suspecting, event: e.StopAsked, limits: Limits) -> Outcome:
     return _ending(state, "interrupt", event.reason)
 
 
@@ -118,14 +124,6 @@ def _gone(state: s.Ending, event: e.GangGone, limits: Limits) -> Outcome:
             return Outcome(s.Interrupted(reason=state.reason))
 
 
-def _better_reason(state: s.Ending, event: e.Lost, limits: Limits) -> Outcome:
-    """A peer's complaint often comes before the news of the death that it is about."""
-    if state.then != "restart":
-        return Outcome(state)
-    reason = f"rank {event.rank} was lost: {event.cause}"
-    return Outcome(msgspec.structs.replace(state, reason=reason))
-
-
 def _interrupt_ending(state: s.Ending, event: e.StopAsked, limits: Limits) -> Outcome:
     return Outcome(msgspec.structs.replace(state, then="interrupt", reason=event.reason))
 
@@ -154,6 +152,13 @@ TRANSITIONS: dict[tuple[type[s.State], type[e.Event]], Rule] = {
     (s.Training, e.Lost): _lost,
     (s.Training, w.Failed): _failed,
     (s.Training, e.StopAsked): _stop,
+    (s.Suspecting, e.Lost): _lost,
+    (s.Suspecting, w.Failed): _failed,
+    (s.Suspecting, e.DeadlinePassed): _no_other_cause,
+    (s.Suspecting, w.Checkpointed): _stay,
+    (s.Suspecting, w.Finished): _stay,
+    (s.Suspecting, w.Joined): _stay,
+    (s.Suspecting, e.StopAsked): _stop_early,
     (s.Stopping, w.Stopped): _stopped,
     (s.Stopping, w.Finished): _stop_cut_short,
     (s.Stopping, e.Lost): _stop_cut_short,
@@ -162,7 +167,7 @@ TRANSITIONS: dict[tuple[type[s.State], type[e.Event]], Rule] = {
     (s.Stopping, w.Checkpointed): _stay,
     (s.Stopping, e.StopAsked): _stop_cut_short,
     (s.Ending, e.GangGone): _gone,
-    (s.Ending, e.Lost): _better_reason,
+    (s.Ending, e.Lost): _stay,
     (s.Ending, w.Failed): _stay,
     (s.Ending, w.Finished): _stay,
     (s.Ending, w.Stopped): _stay,
