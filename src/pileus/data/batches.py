@@ -13,14 +13,12 @@ from numpy.typing import NDArray
 from pileus.data.augment import augment
 from pileus.data.order import permutation
 from pileus.data.ports import Split
-from pileus.data.random import stream, uniforms
 from pileus.data.resident import load_images
+from pileus.data.splits import held_back
 from pileus.errors import SourceError
 from pileus.records.read import RecordSet
 from pileus.spec.augment import Augment
 from pileus.spec.run import Data
-
-_HOLD_BACK = 4
 
 
 class Part(NamedTuple):
@@ -43,8 +41,8 @@ def positions_of(records: RecordSet, split: Split, data: Data) -> NDArray[np.int
     """Positions in the record set. Where there is no validation part, `data.validation` cuts one from train."""
     splits = records.splits
     if data.validation and not (splits == Split.VALIDATION).any():
-        drawn = uniforms(stream(_HOLD_BACK), np.asarray(records.keys, np.uint64), 1)[:, 0]
-        splits = np.where((splits == Split.TRAIN) & (drawn < data.validation), np.uint8(Split.VALIDATION), splits)
+        moved = (splits == Split.TRAIN) & held_back(np.asarray(records.keys, np.uint64), data.validation)
+        splits = np.where(moved, np.uint8(Split.VALIDATION), splits)
     return np.flatnonzero(splits == split)
 
 

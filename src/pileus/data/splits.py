@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pileus.data.ports import Split
 from pileus.data.random import stream, uniforms
@@ -16,8 +17,8 @@ from pileus.records.index import key_of
 TEST_SHARE = 0.2
 VALIDATION_SHARE = 0.1
 
-_HOLD_BACK = stream(4)
-"""The stream of this draw, which `batches` shares."""
+_HOLD_BACK = 4
+"""Keeps the stream of this draw apart from those of order, augmentation and dropout."""
 
 
 def split_by_hash(sample_id: str) -> Split:
@@ -32,11 +33,15 @@ def split_by_hash(sample_id: str) -> Split:
 def settled_split(given: Split | None, sample_id: str, validation: float = 0.0) -> Split:
     """The given split, else the one by hash. `validation` in [0, 1): share of GIVEN train to hold back.
 
-    The samples held back are those that `batches.positions_of` would choose for the same share.
+    The samples held back are those that training with `data.validation` of the same share holds back.
     """
     if given is None:
         return split_by_hash(sample_id)
     if given == Split.TRAIN and validation > 0:
-        drawn = uniforms(_HOLD_BACK, np.array([key_of(sample_id)], np.uint64), 1)[0, 0]
-        return Split.VALIDATION if drawn < validation else Split.TRAIN
+        return Split.VALIDATION if held_back(np.array([key_of(sample_id)], np.uint64), validation)[0] else Split.TRAIN
     return given
+
+
+def held_back(keys_N: NDArray[np.uint64], share: float) -> NDArray[np.bool_]:
+    """(N,) which of the training samples with these keys are validation, where `share` in [0, 1) of them shall be."""
+    return uniforms(stream(_HOLD_BACK), keys_N, 1)[:, 0] < share
