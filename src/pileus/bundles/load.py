@@ -26,17 +26,38 @@ def load(place: str | Path, *, threads: int = 1) -> Bundle:
 
 def read_verified(store: Store) -> tuple[Manifest, dict[str, bytes]]:
     """The manifest and the files it names, each as it was written, from a bundle's or a run's store."""
+    found = _find_manifest(store)
+    if found is None:
+        raise UsageError(
+            f"there is no bundle at {store.uri}: it has neither {MANIFEST_FILE} nor {_IN_A_RUN}/{MANIFEST_FILE}; "
+            "name a bundle's folder or the folder of a finished run."
+        )
+    prefix, content = found
+    manifest = read_manifest(content, f"{store.uri}/{joined(prefix, MANIFEST_FILE)}")
+    return manifest, {name: _verified(store, prefix, name, manifest) for name in manifest.files}
+
+
+def find_place(name_or_place: str, runs: str) -> str:
+    """Where the bundle is that a user means: at a path or URI, or in the run of that name in `runs`.
+
+    UsageError where there is none.
+    """
+    for place in (name_or_place, f"{runs.rstrip('/')}/{name_or_place}"):
+        if _find_manifest(open_store(place)) is not None:
+            return place
+    raise UsageError(
+        f"there is no bundle at {name_or_place!r} and no finished run of that name in {runs}; see `pileus runs list`."
+    )
+
+
+def _find_manifest(store: Store) -> tuple[str, bytes] | None:
+    """The prefix that a bundle lies under in the store, and its manifest's bytes."""
     for prefix in ("", _IN_A_RUN):
         try:
-            content = store.get(joined(prefix, MANIFEST_FILE)).content
+            return prefix, store.get(joined(prefix, MANIFEST_FILE)).content
         except NotFound:
             continue
-        manifest = read_manifest(content, f"{store.uri}/{joined(prefix, MANIFEST_FILE)}")
-        return manifest, {name: _verified(store, prefix, name, manifest) for name in manifest.files}
-    raise UsageError(
-        f"there is no bundle at {store.uri}: it has neither {MANIFEST_FILE} nor {_IN_A_RUN}/{MANIFEST_FILE}; "
-        "name a bundle's folder or the folder of a finished run."
-    )
+    return None
 
 
 def _verified(store: Store, prefix: str, name: str, manifest: Manifest) -> bytes:

@@ -29,9 +29,7 @@ class Calibration(Spec, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not 0.0 < self.temperature < float("inf"):
-            raise SpecError(
-                f"temperature must be above 0 and finite (got {self.temperature}); calibrate again."
-            )
+            raise SpecError(f"temperature must be above 0 and finite (got {self.temperature}); calibrate again.")
         if not 0.0 <= self.rejected <= self.certain <= 1.0:
             raise SpecError(
                 "thresholds must be 0 <= rejected <= certain <= 1 "

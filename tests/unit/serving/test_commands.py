@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -76,6 +77,18 @@ def test_missing_files_and_folders(bundle_folder: Path, tmp_path: Path, capsys: 
     assert "no bundle" in capsys.readouterr().err
 
 
+def test_a_run_is_found_by_its_name(
+    bundle_folder: Path, files: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = tmp_path / "runs" / "digits" / "bundle"
+    shutil.copytree(bundle_folder, named)
+    options = ["--runs", str(tmp_path / "runs"), "--json"]
+    assert main(["predict", "digits", str(files["picture"]), *options]) == 0
+    assert json.loads(capsys.readouterr().out)[0]["model"]["name"] == "digits"
+    assert main(["predict", "letters", str(files["picture"]), *options]) == 2
+    assert "no finished run of that name" in capsys.readouterr().err
+
+
 def test_strokes_for_a_model_of_photographs(
     photographs_folder: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -111,4 +124,4 @@ def test_serve_refuses_before_it_serves(
 def test_help_teaches(capsys: pytest.CaptureFixture[str]) -> None:
     for command in ("serve", "predict"):
         assert main([command, "--help"]) == 0
-        assert f"pileus {command} runs/digits" in capsys.readouterr().out
+        assert f"pileus {command} digits" in capsys.readouterr().out

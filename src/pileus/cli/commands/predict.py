@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.table import Column, Table
 
 from pileus.bundles import Bundle, Prediction, load
+from pileus.bundles.load import find_place
 from pileus.cli.console import Console
 from pileus.errors import UsageError
 from pileus.preprocessing.pictures import read_picture
@@ -23,7 +24,7 @@ _MOST_BYTES = 256 * 1024 * 1024
 _AT_ONCE = 256
 
 _EPILOG = """examples:
-  pileus predict runs/digits seven.png four.jpg
+  pileus predict digits seven.png four.jpg
   pileus predict runs/digits/bundle drawing.json --json     {"strokes": [[[x, y], ...], ...]}, y downwards"""
 
 
@@ -34,13 +35,14 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Answer PNG and JPEG pictures, or strokes as JSON, with a trained model.",
         epilog=_EPILOG,
     )
-    parser.add_argument("place", metavar="RUN|BUNDLE", help="folder or URI of a run or of its bundle")
+    parser.add_argument("place", metavar="RUN|BUNDLE", help="a run's name, or the path or URI of a run or a bundle")
     parser.add_argument("files", metavar="FILE", nargs="+", help="a picture, or strokes as JSON")
+    parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: %(default)s)")
     parser.set_defaults(call=predict)
 
 
 def predict(args: argparse.Namespace, console: Console) -> int:
-    bundle = load(args.place)
+    bundle = load(find_place(args.place, args.runs))
     answers: list[tuple[str, Prediction]] = []
     with console.progress("predicting", "files") as report:
         for start in range(0, len(args.files), _AT_ONCE):

@@ -6,15 +6,16 @@ import argparse
 import os
 import signal
 
+from pileus.bundles.load import find_place
 from pileus.cli.console import Console
 from pileus.errors import Interrupted
 from pileus.serving import processes
 from pileus.serving.server import ServeOptions
 
 _EPILOG = """examples:
-  pileus serve runs/digits                     the bundle of a run, at http://127.0.0.1:8000
+  pileus serve digits                          the bundle of a run, at http://127.0.0.1:8000
   pileus serve runs/digits/bundle --port 0     any free port; the address is printed when the model is warm
-  PILEUS_API_KEY=... pileus serve runs/digits --host 0.0.0.0 --processes 4
+  PILEUS_API_KEY=... pileus serve digits --host 0.0.0.0 --processes 4
 
 Ask it:
   curl -H 'Content-Type: image/png' --data-binary @seven.png http://127.0.0.1:8000/v1/predict
@@ -30,11 +31,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Answer drawings and pictures with a trained model: a page for people, an API for programs.",
         epilog=_EPILOG,
     )
-    parser.add_argument("place", metavar="RUN|BUNDLE", help="folder or URI of a run or of its bundle")
+    parser.add_argument("place", metavar="RUN|BUNDLE", help="a run's name, or the path or URI of a run or a bundle")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 finds a free one (default: %(default)s)")
     parser.add_argument("--allow-anonymous", action="store_true", help="ask nobody for a key")
     parser.add_argument("--processes", type=int, default=1, help="that share the port (default: %(default)s)")
+    parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: %(default)s)")
     parser.set_defaults(call=serve)
 
 
@@ -48,7 +50,7 @@ def serve(args: argparse.Namespace, console: Console) -> int:
     )
     if options.asked_key is not None:
         console.say("every request must bring the key of PILEUS_API_KEY.")
-    ended_by = processes.run(args.place, options, lambda url: _tell(console, url))
+    ended_by = processes.run(find_place(args.place, args.runs), options, lambda url: _tell(console, url))
     console.say("stopped; what was begun has been answered.")
     return Interrupted.exit_code if ended_by == signal.SIGINT else 0
 

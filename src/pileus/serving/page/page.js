@@ -267,8 +267,8 @@ function remember(text, item, milliseconds, asked) {
   const words = part("div", "text");
   words.append(
     part("span", "label", text),
-    part("span", "detail", `${item.verdict}, ${percent(item.confidence)}`),
-    part("span", "detail", `${milliseconds.toFixed(0)} ms`),
+    part("span", "detail", item.verdict),
+    part("span", "detail", `${percent(item.confidence)} · ${milliseconds.toFixed(0)} ms`),
   );
   const row = part("li", "");
   row.append(thumbnail, words);
