@@ -62,9 +62,7 @@ def test_a_changed_byte_in_each_region_of_the_model_is_found(tmp_path: Path, onn
 
 
 @pytest.mark.parametrize("content", [b"", b"short", None])
-def test_a_cut_lengthened_or_missing_model_is_found(
-    tmp_path: Path, onnx: bytes, content: bytes | None
-) -> None:
+def test_a_cut_lengthened_or_missing_model_is_found(tmp_path: Path, onnx: bytes, content: bytes | None) -> None:
     write_bundle(open_store(tmp_path), "", onnx, describe())
     if content is None:
         (tmp_path / "model.onnx").unlink()
@@ -79,9 +77,7 @@ def test_rewriting_gives_the_same_version(onnx: bytes) -> None:
     assert write_bundle(store, "a", onnx, describe()) == write_bundle(store, "b", onnx, describe())
 
 
-def test_without_onnx_runtime_the_extra_is_named(
-    tmp_path: Path, onnx: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_onnx_runtime_the_extra_is_named(tmp_path: Path, onnx: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     write_bundle(open_store(tmp_path), "", onnx, describe())
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(MissingExtra, match=r"pileus\[serve\]"):

@@ -30,9 +30,7 @@ def images_NHWC() -> NDArray[np.uint8]:  # noqa: N802 - names its axes
     return np.random.default_rng(1).integers(0, 256, (150, 28, 28, 1), np.uint8)
 
 
-def test_an_answer_does_not_depend_on_the_batch_around_it(
-    bundle: Bundle, images_NHWC: NDArray[np.uint8]
-) -> None:
+def test_an_answer_does_not_depend_on_the_batch_around_it(bundle: Bundle, images_NHWC: NDArray[np.uint8]) -> None:
     alone_NK = np.concatenate([bundle.probabilities(images_NHWC[i : i + 1]) for i in range(150)])
     np.testing.assert_allclose(bundle.probabilities(images_NHWC), alone_NK, atol=1e-6)
 
@@ -62,9 +60,7 @@ def test_temperature_flattens(onnx: bytes, bundle: Bundle, images_NHWC: NDArray[
         (0.39, "rejected", None),
     ],
 )
-def test_the_verdict_follows_the_thresholds(
-    bundle: Bundle, highest: float, verdict: str, label: str | None
-) -> None:
+def test_the_verdict_follows_the_thresholds(bundle: Bundle, highest: float, verdict: str, label: str | None) -> None:
     probabilities_K = np.full(10, (1 - highest) / 9, np.float64)
     probabilities_K[3] = highest
     prediction = bundle.judge(probabilities_K)  # type: ignore[arg-type]  # float64, so that 0.4 is exactly 0.4
