@@ -75,9 +75,7 @@ def decode(content: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
     picture = _opened(content)
     width, height = picture.size
     if width * height > max_pixels:
-        raise UsageError(
-            f"a picture may have at most {max_pixels} pixels (got {width} x {height}); make it smaller."
-        )
+        raise UsageError(f"a picture may have at most {max_pixels} pixels (got {width} x {height}); make it smaller.")
     try:
         picture.load()
         return ImageOps.exif_transpose(picture)
@@ -166,9 +164,7 @@ def _ink_of_level(counts: NDArray[np.float64], ground: int) -> tuple[NDArray[np.
     darker, lighter = ground - int(levels[0]), int(levels[-1]) - ground
     contrast = max(darker, lighter)
     if contrast < _LEAST_CONTRAST:
-        raise UsageError(
-            "the picture shows no writing: it is one even tone; send one with ink that stands out."
-        )
+        raise UsageError("the picture shows no writing: it is one even tone; send one with ink that stands out.")
     sign = -1 if darker >= lighter else 1
     ink_of_level = np.clip(sign * (np.arange(256) - ground) * 255 // contrast, 0, 255)
     ink_counts = np.bincount(ink_of_level, weights=counts, minlength=256).astype(np.float64)
