@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 
 from pileus.cli.console import Console
 from pileus.operations.train import TrainResult
+from pileus.store import plain_place
 
 
 class BarObserver:
@@ -22,24 +24,24 @@ class BarObserver:
         self._report(done, total)
 
 
-def plain(uri: str) -> str:
-    """A URI as a person would type it."""
-    return uri.removeprefix("file:")
-
-
 def human_result(result: TrainResult) -> str:
     accuracy = "no test part" if result.accuracy is None else f"{result.accuracy:.2%} on the test part"
-    workers = f"{result.workers} worker{'s' if result.workers > 1 else ''}, {result.engine}, {result.strategy}"
-    run = plain(result.uri)
+    workers = f"{_count(result.workers, 'worker')}, {result.engine}, {result.strategy}"
+    trained = f"{result.samples_seen:,} images, {_count(result.epochs, 'epoch')}, {result.train_s:.1f} s"
+    run = shlex.quote(plain_place(result.uri))
     return "\n".join(
         [
             f"run          {result.run}",
             f"accuracy     {accuracy}",
-            f"trained      {result.samples_seen:,} images, {result.epochs} epochs, {result.train_s:.1f} s ({workers})",
+            f"trained      {trained} ({workers})",
             f"fingerprint  {result.fingerprint[:16]}",
-            f"bundle       {plain(result.bundle)}",
-            f"report       {plain(result.report)}",
+            f"bundle       {plain_place(result.bundle)}",
+            f"report       {plain_place(result.report)}",
             "",
             f"next: pileus serve {run}",
         ]
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import secrets
 import time
 from collections.abc import Callable
@@ -23,19 +24,20 @@ from pileus.training.checkpoint import newest_whole
 
 _LOOK_S = 0.2
 _STOP_DEADLINE_S = 30.0
+_CAUSE_DEADLINE_S = 2.0
+"""How long after a worker's complaint of a lost peer the peer's own end may take to be told."""
 
 
-class Ended(NamedTuple):
-    """How a run's drive ended."""
+class Spent(NamedTuple):
+    """What the training of a run took, in this drive."""
 
-    state: s.Done | s.Failed | s.Interrupted
     training_s: float
     startup_s: float
     restarts: int
 
 
 class Controller:
-    """Drives one run once. `pack` makes test, bundle and report when the weights are agreed."""
+    """Drives one run once. `pack` makes all that is due when the weights are agreed; it may be cut short anywhere."""
 
     def __init__(
         self,
@@ -44,7 +46,7 @@ class Controller:
         engine: Engine,
         *,
         observer: Observer,
-        pack: Callable[[str], None],
+        pack: Callable[[str, Spent], None],
         faults: tuple[Fault, ...] = (),
     ) -> None:
         self._directory = directory
@@ -62,25 +64,31 @@ class Controller:
         self._seconds: dict[str, float] = {}
         self._entered = time.monotonic()
         self._restarts = 0
+        self._stops_told = 0
 
-    def drive(self, requests: StopRequests, total_samples: int) -> Ended:
+    def drive(self, requests: StopRequests, total_samples: int) -> s.Done | s.Failed | s.Interrupted:
         """Until the run is done, failed or interrupted; no gang is left in any case."""
-        stops_told = 0
         attempt = 1 + sum(event.kind == "launch" for event in self._directory.events())
         try:
             self._take(e.Begin(attempt=attempt))
             while not isinstance(self._life.state, s.TERMINAL):
-                if requests.count > stops_told:
-                    stops_told = requests.count
-                    self._take(e.StopAsked(reason=requests.reason))
-                elif (event := self._next_event(total_samples)) is not None:
+                event: e.Event | None = self._stop_asked(requests)
+                if event is None:
+                    packing = isinstance(self._life.state, s.Packing)
+                    event = self._packed(requests) if packing else self._next_event(total_samples)
+                if event is not None:
                     self._take(event)
         finally:
             if self._launch:
                 self._launch.end()
-        training_s = self._seconds.get("Training", 0.0) + self._seconds.get("Stopping", 0.0)
         assert isinstance(self._life.state, s.TERMINAL)
-        return Ended(self._life.state, training_s, self._seconds.get("Starting", 0.0), self._restarts)
+        return self._life.state
+
+    def _stop_asked(self, requests: StopRequests) -> e.StopAsked | None:
+        if requests.count == self._stops_told:
+            return None
+        self._stops_told = requests.count
+        return e.StopAsked(reason=requests.reason)
 
     def _take(self, event: e.Event) -> None:
         before = self._life.state
@@ -124,14 +132,20 @@ class Controller:
                 self._launch = None
                 return e.GangGone()
             case e.Pack():
-                return self._packed()
+                pass  # `drive` does, where it looks for requests to stop
         return None
 
-    def _packed(self) -> e.Packed | e.PackFailed:
+    def _packed(self, requests: StopRequests) -> e.Packed | e.PackFailed | e.StopAsked:
+        training_s = self._seconds.get("Training", 0.0) + self._seconds.get("Stopping", 0.0)
+        spent = Spent(training_s, self._seconds.get("Starting", 0.0), self._restarts)
         try:
-            self._pack(self._fingerprint)
+            with requests.at_once():
+                self._pack(self._fingerprint, spent)
         except PileusError as error:
             return e.PackFailed(reason=str(error))
+        except KeyboardInterrupt:
+            self._stops_told = requests.count
+            return e.StopAsked(reason=requests.reason)
         return e.Packed()
 
     def _launched(self, attempt: int) -> Launch:
@@ -177,9 +191,12 @@ class Controller:
     def _overdue(self) -> e.Event | None:
         state, now = self._life.state, time.monotonic()
         in_state = now - self._entered
-        if isinstance(state, s.Starting) and in_state > self._spec.engine.start_deadline_s:
-            return e.DeadlinePassed()
-        if isinstance(state, s.Stopping) and in_state > _STOP_DEADLINE_S:
+        deadlines_s = {
+            s.Starting: self._spec.engine.start_deadline_s,
+            s.Suspecting: _CAUSE_DEADLINE_S,
+            s.Stopping: _STOP_DEADLINE_S,
+        }
+        if in_state > deadlines_s.get(type(state), math.inf):
             return e.DeadlinePassed()
         if isinstance(state, s.Training) and self._engine.capabilities.processes:
             for rank, heard in self._heard.items():

@@ -29,7 +29,7 @@ from pileus.records.read import RecordSet, open_records
 from pileus.runs.directory import Plan, RunDirectory
 from pileus.spec.preprocessing import Drawing, Picture, Preprocessing
 from pileus.spec.run import RunSpec
-from pileus.training.checkpoint import Tensors, load_checkpoint, newest_whole
+from pileus.training.checkpoint import Position, Tensors, load_checkpoint, newest_whole
 
 _CERTAIN = 0.9
 _REJECTED = 0.3
@@ -37,6 +37,8 @@ _REJECTED = 0.3
 
 class Packed(NamedTuple):
     accuracy: float | None
+    position: Position
+    fingerprint: str
     phases_s: dict[str, float]
     write_report: Callable[[dict[str, float]], None]
     """Given the seconds of all phases of the run."""
@@ -66,6 +68,8 @@ def pack(directory: RunDirectory, plan: Plan, fingerprint: str) -> Packed:
 
     return Packed(
         measured.accuracy if measured else None,
+        checkpoint.manifest.position,
+        checkpoint.manifest.fingerprint,
         phases_s,
         functools.partial(write_report, directory, plan, records, manifest, (test, probabilities_NK, measured)),
     )
@@ -102,7 +106,7 @@ def preprocessing_of(spec: RunSpec, records: RecordSet) -> Preprocessing:
     height, width, channels = records.shape
     told = records.preprocessing
     if spec.data.input == "drawing" and not isinstance(told, Drawing):
-        part = height / 28
+        part = min(height, width) / 28
         return Drawing(height=height, width=width, box=20.0 * part, stroke_width=2.2 * part)
     if told is None or (spec.data.input == "picture" and not isinstance(told, Picture)):
         return Picture(height=height, width=width, channels=3 if channels == 3 else 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ def write_report(
 ) -> None:
     """`tested` is the test part, the bundle's probabilities_NK over it, and what was measured on them."""
     test, probabilities_NK, measured = tested
-    run = directory.uri.removeprefix("file:")
+    run = shlex.quote(directory.place)
     worst = (
         worst_errors(
             test.images_NHWC,

@@ -91,15 +91,15 @@ def describe_run(directory: RunDirectory) -> RunLine:
 def _line(directory: RunDirectory) -> RunLine:
     name = directory.uri.rpartition("/")[2]
     try:
-        plan, epochs, result = directory.plan(), directory.epochs(), directory.result()
+        plan, epochs, result = directory.plan(), directory.epochs(), directory.result(dict[str, Any])
         events = [event.kind for event in directory.events()]
-    except (Damaged, msgspec.MsgspecError):
+    except Damaged:
         return RunLine(run=name, uri=directory.uri, state="damaged")
     return RunLine(
         run=plan.name,
         uri=directory.uri,
-        state=_STATES.get(events[-1], "under way") if events else "new",
-        epochs_done=len(epochs),
+        state="done" if result else _STATES.get(events[-1], "under way") if events else "new",
+        epochs_done=epochs[-1].epoch + 1 if epochs else 0,
         epochs=plan.spec.epochs,
         accuracy=result["accuracy"] if result else None,
         validation_accuracy=epochs[-1].validation_accuracy if epochs else None,
@@ -113,8 +113,9 @@ def compare_runs(first: RunDirectory, second: RunDirectory) -> Difference:
     plans = (first.plan(), second.plan())
     settings = [_flat(msgspec.to_builtins(plan.spec)) for plan in plans]
     names = sorted(settings[0].keys() | settings[1].keys())
-    pairs = list(zip(first.epochs(), second.epochs(), strict=False))
-    parted = [one.epoch for one, other in pairs if one.fingerprint != other.fingerprint]
+    weights = [{epoch.epoch: epoch.fingerprint for epoch in run.epochs()} for run in (first, second)]
+    both = sorted(weights[0].keys() & weights[1].keys())
+    parted = [epoch for epoch in both if weights[0][epoch] != weights[1][epoch]]
     return Difference(
         runs=(plans[0].name, plans[1].name),
         settings={
@@ -124,7 +125,7 @@ def compare_runs(first: RunDirectory, second: RunDirectory) -> Difference:
         },
         same_data=plans[0].records_fingerprint == plans[1].records_fingerprint,
         first_epoch=parted[0] if parted else None,
-        epochs_compared=len(pairs),
+        epochs_compared=len(both),
     )
 
 
@@ -144,7 +145,7 @@ def verify_run(directory: RunDirectory) -> Check:
     except PileusError as error:
         faults.append(str(error))
     version = None
-    if directory.result() is not None:
+    if directory.result(dict[str, Any]) is not None:
         try:
             version = read_verified(directory.store)[0].short_version
         except PileusError as error:

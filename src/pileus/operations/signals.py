@@ -15,10 +15,22 @@ class StopRequests:
     def __init__(self) -> None:
         self.count = 0
         self.reason = ""
+        self._at_once = False
 
     def note(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
         self.reason = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}.get(signal.Signals(number), str(number))
+        if self._at_once:
+            raise KeyboardInterrupt(self.reason)
+
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """Within the block a request raises KeyboardInterrupt: for work that never looks and leaves nothing behind."""
+        self._at_once = True
+        try:
+            yield
+        finally:
+            self._at_once = False
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import importlib.metadata
+import shlex
 import time
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -14,19 +17,19 @@ from pileus.data.batches import positions_of
 from pileus.data.ports import Split
 from pileus.engines.connect import connect
 from pileus.engines.ports import Engine
-from pileus.errors import Interrupted, SourceError, SpecError, UsageError, WorkFailed
+from pileus.errors import Interrupted, SourceError, SpecError, StoreError, UsageError, WorkFailed
 from pileus.measure.environment import describe_environment
-from pileus.models.registry import NETWORKS
-from pileus.operations.controller import Controller, Ended
+from pileus.models.registry import NETWORKS, build
+from pileus.operations.controller import Controller, Spent
 from pileus.operations.observer import Observer, Silent
-from pileus.operations.pack import Packed, pack
+from pileus.operations.pack import pack
 from pileus.operations.prepare import prepare_records
-from pileus.operations.signals import stop_requests
+from pileus.operations.signals import StopRequests, stop_requests
 from pileus.records.read import RecordSet, open_records
 from pileus.runs.directory import Plan, RunDirectory
 from pileus.runs.life import states as s
 from pileus.spec.job import Fault
-from pileus.spec.resolve import did_you_mean
+from pileus.spec.resolve import did_you_mean, resolve
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec
 from pileus.store import open_store, resolve_uri
@@ -71,27 +74,32 @@ def train(
     cause; in the last two the run can be taken up by `resume`.
     """
     observer = observer or Silent()
-    chosen = engine or _engine(spec)
-    _check(spec, chosen)
     runs_uri = resolve_uri(runs)
+    _check(spec, runs_uri, engine)
+    directory, name = _new_run(runs_uri, name, recipe or spec.model)
     started = time.perf_counter()
-    records = prepare_records(spec.data, runs_uri, observer)
-    _check_records(records, spec)
-    records_s = time.perf_counter() - started
-    now = datetime.datetime.now(datetime.UTC)
-    name = name or f"{recipe or spec.model}-{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}"
-    plan = Plan(
-        name=_checked_name(name),
-        recipe=recipe or spec.model,
-        spec=spec,
-        records_uri=records.uri,
-        records_fingerprint=records.fingerprint,
-        pileus_version=importlib.metadata.version("pileus"),
-    )
-    directory = RunDirectory(open_store(f"{runs_uri}/{name}"))
-    directory.create(plan, describe_environment())
-    observer.say(f"run {name} at {directory.uri.removeprefix('file:')}")
-    return _drive(directory, plan, chosen, observer, faults, records_s)
+    with stop_requests() as requests:
+        try:
+            with requests.at_once():
+                records = prepare_records(spec.data, runs_uri, observer)
+                _check_records(records, spec)
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"interrupted ({requests.reason}) before training; no run was begun: give the command again."
+            ) from None
+        records_s = time.perf_counter() - started
+        plan = Plan(
+            name=name,
+            recipe=recipe or spec.model,
+            spec=spec,
+            records_uri=records.uri,
+            records_fingerprint=records.fingerprint,
+            pileus_version=importlib.metadata.version("pileus"),
+        )
+        directory.create(plan, describe_environment())
+        observer.say(f"run {name} at {directory.place}")
+        with _engine(spec, engine) as chosen:
+            return _drive(_Drive(directory, plan, chosen, observer, requests, faults, records_s))
 
 
 def resume(
@@ -108,93 +116,124 @@ def resume(
     """
     directory = RunDirectory(open_store(place))
     plan = directory.plan()
-    if (result := directory.result()) is not None:
-        return msgspec.convert(result, TrainResult)
+    if (result := directory.result(TrainResult)) is not None:
+        return result
     changes: dict[str, Any] = {} if workers is None else {"workers": workers}
     if isinstance(engine, str):
         changes["engine"] = msgspec.structs.replace(plan.spec.engine, name=engine)
-    spec = msgspec.structs.replace(plan.spec, **changes)
-    chosen = engine if engine is not None and not isinstance(engine, str) else _engine(spec)
-    _check(spec, chosen)
+    given = None if isinstance(engine, str) else engine
+    spec = _changed(plan.spec, changes)
+    _check(spec, directory.uri, given)
     records = open_records(plan.records_uri)
     if records.fingerprint != plan.records_fingerprint:
         raise UsageError(f"the records at {plan.records_uri} are not those that the run began with; restore them.")
     plan = msgspec.structs.replace(plan, spec=spec)
-    return _drive(directory, plan, chosen, observer or Silent(), faults, records_s=0.0)
+    with stop_requests() as requests, _engine(spec, given) as chosen:
+        return _drive(_Drive(directory, plan, chosen, observer or Silent(), requests, faults, records_s=0.0))
 
 
-def _drive(
-    directory: RunDirectory,
-    plan: Plan,
-    engine: Engine,
-    observer: Observer,
-    faults: tuple[Fault, ...],
-    records_s: float,
-) -> TrainResult:
+class _Drive(NamedTuple):
+    """One drive of a run."""
+
+    directory: RunDirectory
+    plan: Plan
+    engine: Engine
+    observer: Observer
+    requests: StopRequests
+    faults: tuple[Fault, ...]
+    records_s: float
+
+
+def _drive(drive: _Drive) -> TrainResult:
+    directory, plan = drive.directory, drive.plan
+    kept = f"What was saved is kept; once that is mended, go on with: {directory.resume_command}"
+
+    def finish(fingerprint: str, spent: Spent) -> None:
+        drive.observer.say("packing: test, bundle, report")
+        _finish(drive, fingerprint, spent)
+
     directory.drive()
-    packed: list[Packed] = []
-
-    def finish(fingerprint: str) -> None:
-        observer.say("packing: test, bundle, report")
-        packed.append(pack(directory, plan, fingerprint))
-
-    num_train = len(positions_of(open_records(plan.records_uri), Split.TRAIN, plan.spec.data))
-    controller = Controller(directory, plan, engine, observer=observer, pack=finish, faults=faults)
-    with stop_requests() as requests:
-        ended = controller.drive(requests, num_train * plan.spec.epochs)
-    again = f"pileus runs resume {directory.uri.removeprefix('file:')}"
-    match ended.state:
+    try:
+        num_train = len(positions_of(open_records(plan.records_uri), Split.TRAIN, plan.spec.data))
+        controller = Controller(
+            directory, plan, drive.engine, observer=drive.observer, pack=finish, faults=drive.faults
+        )
+        state = controller.drive(drive.requests, num_train * plan.spec.epochs)
+    except StoreError as error:
+        raise StoreError(f"{error}\n{kept}") from error
+    finally:
+        directory.release()
+    match state:
         case s.Interrupted(reason=reason):
-            raise Interrupted(f"interrupted ({reason}); what is done is saved. Go on with: {again}")
+            raise Interrupted(f"interrupted ({reason}); what is done is saved. Go on with: {directory.resume_command}")
         case s.Failed(reason=reason):
-            raise WorkFailed(f"run {plan.name} failed: {reason}\nIts last checkpoint is kept; try again with: {again}")
+            raise WorkFailed(f"run {plan.name} failed: {reason}\n{kept}")
         case s.Done():
-            return _finished(directory, plan, packed[0], ended, records_s)
+            result = directory.result(TrainResult)
+            assert result is not None
+            return result
 
 
-def _finished(directory: RunDirectory, plan: Plan, packed: Packed, ended: Ended, records_s: float) -> TrainResult:
-    spec, last = plan.spec, directory.epochs()[-1]
+def _finish(drive: _Drive, fingerprint: str, spent: Spent) -> None:
+    """Bundle, report, and last of all the result, whose presence makes the run done."""
+    directory, spec = drive.directory, drive.plan.spec
+    packed = pack(directory, drive.plan, fingerprint)
+    epochs = directory.epochs()
     result = TrainResult(
-        run=plan.name,
+        run=drive.plan.name,
         uri=directory.uri,
         state="done",
         epochs=spec.epochs,
-        steps=last.step,
-        samples_seen=last.samples,
-        train_s=round(ended.training_s, 3),
+        steps=packed.position.global_step,
+        samples_seen=packed.position.samples,
+        train_s=round(spent.training_s, 3),
         accuracy=packed.accuracy,
-        fingerprint=last.fingerprint,
+        fingerprint=packed.fingerprint,
         engine=spec.engine.name,
         workers=spec.workers,
         strategy=msgspec.to_builtins(spec.strategy)["name"],
         bundle=f"{directory.uri}/bundle",
-        validation_accuracy=last.validation_accuracy,
-        restarts=ended.restarts,
+        validation_accuracy=epochs[-1].validation_accuracy if epochs else None,
+        restarts=spent.restarts,
         phases_s={
-            "records": round(records_s, 3),
-            "start-up": round(ended.startup_s, 3),
-            "training": round(ended.training_s, 3),
+            "records": round(drive.records_s, 3),
+            "start-up": round(spent.startup_s, 3),
+            "training": round(spent.training_s, 3),
             **packed.phases_s,
         },
         report=f"{directory.uri}/report.html",
     )
     packed.write_report(result.phases_s)
     directory.write_result(result)
-    return result
 
 
-def _engine(spec: RunSpec) -> Engine:
-    return connect(spec.engine.name, cores=describe_environment().cores.usable)
+@contextlib.contextmanager
+def _engine(spec: RunSpec, given: Engine | None) -> Iterator[Engine]:
+    """The given engine, which stays open, or one of our own for the length of the block."""
+    if given is not None:
+        yield given
+        return
+    own = connect(spec.engine.name, cores=describe_environment().cores.usable)
+    try:
+        yield own
+    finally:
+        own.close()
 
 
-def _check(spec: RunSpec, engine: Engine) -> None:
+def _check(spec: RunSpec, uri: str, given: Engine | None) -> None:
     """What can be refused before anything starts."""
     if spec.model not in NETWORKS:
         raise SpecError(f"no model is called {spec.model!r}; {did_you_mean(spec.model, NETWORKS)}")
     strategy = msgspec.to_builtins(spec.strategy)["name"]
-    if strategy not in engine.capabilities.strategies:
-        can = ", ".join(sorted(engine.capabilities.strategies))
-        raise SpecError(f"engine {engine.name!r} cannot run strategy {strategy!r}; it can run: {can}.")
+    with _engine(spec, given) as engine:
+        known = engine.capabilities.strategies
+        if strategy not in known:
+            can = ", ".join(sorted(known))
+            raise SpecError(f"engine {engine.name!r} cannot run strategy {strategy!r}; it can run: {can}.")
+        if uri.startswith("memory:") and engine.capabilities.processes:
+            raise UsageError(
+                f"engine {engine.name!r} has processes, which cannot reach {uri}; name a folder in --runs."
+            )
 
 
 def _check_records(records: RecordSet, spec: RunSpec) -> None:
@@ -205,9 +244,31 @@ def _check_records(records: RecordSet, spec: RunSpec) -> None:
             f"training needs samples of at least two classes (got {len(train)} samples of {present}) in the train part "
             f"of {spec.data.source}."
         )
+    if records.shape is None:
+        raise SourceError(
+            f"images of {spec.data.source} vary in size, and a model takes one; write them with one: "
+            f"pileus data write {shlex.quote(spec.data.source)} DEST --resize 64x64, and train on DEST."
+        )
+    if spec.data.input == "drawing" and records.shape[2] != 1:
+        raise SourceError(
+            f"data.input=drawing means grey images (got {records.shape[2]} channels in {spec.data.source}); "
+            "say --set data.input=picture, or write them grey: pileus data write SOURCE DEST --channels 1"
+        )
+    build(spec.model, records.shape, len(records.classes), spec.seed)
 
 
-def _checked_name(name: str) -> str:
+def _changed(spec: RunSpec, changes: dict[str, Any]) -> RunSpec:
+    """Checked as a whole, which `msgspec.structs.replace` alone does not do."""
+    return resolve(msgspec.to_builtins(msgspec.structs.replace(spec, **changes)))
+
+
+def _new_run(runs_uri: str, name: str | None, recipe: str) -> tuple[RunDirectory, str]:
+    """Where the run will lie, and its name. UsageError for a name that is none, or taken."""
+    now = datetime.datetime.now(datetime.UTC)
+    if name is None:
+        name = f"{recipe}-{now:%Y%m%d-%H%M%S}-{now.microsecond // 1000:03d}"
     if not name or name.startswith(".") or not all(letter.isalnum() or letter in "-_." for letter in name):
         raise UsageError(f"a run's name is letters, digits, '-', '_' and '.' (got {name!r}); choose another --name.")
-    return name
+    directory = RunDirectory(open_store(f"{runs_uri}/{name}"))
+    directory.refuse_taken()
+    return directory, name

@@ -11,19 +11,25 @@ driver.json                       which process drives the run
 
 from __future__ import annotations
 
+import contextlib
 import datetime
-from typing import Any
+import shlex
+from typing import Any, TypeVar
 
 import msgspec
 
-from pileus.errors import AlreadyExists, Damaged, NotFound, RunTaken, UsageError
+from pileus.errors import AlreadyExists, Damaged, NotFound, RunTaken, StoreError, UsageError
 from pileus.runs.driver import Driver, this_process
 from pileus.spec.job import EpochDone
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec, canonical_json
-from pileus.store import Store
+from pileus.store import Store, plain_place
 
 _EVENTS = "events/"
+_DRIVER = "driver.json"
+_RESULT = "result.json"
+_METRICS = "metrics.jsonl"
+T = TypeVar("T")
 
 
 class RunEvent(Spec, frozen=True, kw_only=True):
@@ -59,39 +65,56 @@ class RunDirectory:
     def uri(self) -> str:
         return self.store.uri
 
+    @property
+    def place(self) -> str:
+        """The URI as a person would type it."""
+        return plain_place(self.uri)
+
+    @property
+    def resume_command(self) -> str:
+        """What to type to go on with this run."""
+        return f"pileus runs resume {shlex.quote(self.place)}"
+
+    def refuse_taken(self) -> None:
+        """UsageError where a run is there already."""
+        with contextlib.suppress(NotFound):
+            self.store.get("spec.json")
+            raise UsageError(
+                f"a run exists at {self.place}; choose another --name, or go on with it: {self.resume_command}"
+            )
+
     def create(self, plan: Plan, environment: Spec) -> None:
         """UsageError where a run is there already."""
         try:
             self.store.put("spec.json", canonical_json(plan), if_absent=True)
         except AlreadyExists:
-            raise UsageError(
-                f"a run named {plan.name!r} exists at {self.uri}; choose another --name, or go on with it: "
-                f"pileus runs resume {self.uri.removeprefix('file:')}"
-            ) from None
+            self.refuse_taken()
+            raise
         self.store.put("environment.json", canonical_json(environment))
 
     def plan(self) -> Plan:
         try:
-            return msgspec.json.decode(self.store.get("spec.json").content, type=Plan)
+            return self._read("spec.json", Plan, "restore it from a copy")
         except NotFound:
-            raise UsageError(f"{self.uri} is no run: it has no spec.json; see `pileus runs list`.") from None
-        except msgspec.MsgspecError as error:
-            raise Damaged(f"{self.uri}/spec.json is damaged: {error}.") from error
+            raise UsageError(f"{self.place} is no run: it has no spec.json; see `pileus runs list`.") from None
 
     def drive(self) -> None:
         """Become the run's one controller; RunTaken where a living process of this machine is."""
-        try:
-            present = self.store.get("driver.json")
-        except NotFound:
-            pass
-        else:
-            driver = msgspec.json.decode(present.content, type=Driver)
+        with contextlib.suppress(NotFound):
+            driver = self._read(_DRIVER, Driver, "delete it where no pileus drives this run")
             if driver.is_alive and driver != this_process():
                 raise RunTaken(
-                    f"run {self.uri} is driven by process {driver.pid}, which is alive; stop that one first."
+                    f"run {self.place} is driven by process {driver.pid}, which is alive; stop that one first."
                 )
-        self.store.put("driver.json", canonical_json(this_process()))
-        self._next = len(self.store.list(_EVENTS))
+        events = self.events()
+        self.store.put(_DRIVER, canonical_json(this_process()))
+        self._next = events[-1].number + 1 if events else 0
+
+    def release(self) -> None:
+        """Let others drive the run, where this process does. What cannot be deleted bars no one once it has ended."""
+        with contextlib.suppress(StoreError, Damaged):
+            if self._read(_DRIVER, Driver, "") == this_process():
+                self.store.delete(_DRIVER)
 
     def append(self, kind: str, **data: Any) -> None:
         """RunTaken where another controller has appended since."""
@@ -99,29 +122,37 @@ class RunDirectory:
         try:
             self.store.put(f"{_EVENTS}{self._next:08d}.json", canonical_json(event), if_absent=True)
         except AlreadyExists:
-            raise RunTaken(f"run {self.uri} was taken up by another process; this one stops.") from None
+            raise RunTaken(f"run {self.place} was taken up by another process; this one stops.") from None
         self._next += 1
 
     def events(self) -> list[RunEvent]:
-        return [msgspec.json.decode(self.store.get(key).content, type=RunEvent) for key in self.store.list(_EVENTS)]
+        return [self._read(key, RunEvent, "restore it from a copy") for key in self.store.list(_EVENTS)]
 
     def epochs(self) -> list[EpochDone]:
         """Figures of the epochs that count, in order."""
-        try:
-            lines = self.store.get("metrics.jsonl").content.splitlines()
-        except NotFound:
-            return []
-        return [msgspec.json.decode(line, type=EpochDone) for line in lines if line]
+        way_out = "delete it: figures of past epochs go, the weights stay"
+        with contextlib.suppress(NotFound):
+            lines = self.store.get(_METRICS).content.splitlines()
+            return [self._decoded(_METRICS, line, EpochDone, way_out) for line in lines if line]
+        return []
 
     def write_epochs(self, epochs: list[EpochDone]) -> None:
-        self.store.put("metrics.jsonl", b"".join(msgspec.json.encode(epoch) + b"\n" for epoch in epochs))
+        self.store.put(_METRICS, b"".join(msgspec.json.encode(epoch) + b"\n" for epoch in epochs))
 
     def write_result(self, result: Spec) -> None:
-        self.store.put("result.json", canonical_json(result))
+        self.store.put(_RESULT, canonical_json(result))
 
-    def result(self) -> dict[str, Any] | None:
-        """None while the run is not done."""
+    def result(self, kind: type[T]) -> T | None:
+        """What `write_result` kept, as a `kind`; None while the run is not done."""
+        with contextlib.suppress(NotFound):
+            return self._read(_RESULT, kind, f"delete it and make it anew: {self.resume_command}")
+        return None
+
+    def _read(self, key: str, kind: type[T], way_out: str) -> T:
+        return self._decoded(key, self.store.get(key).content, kind, way_out)
+
+    def _decoded(self, key: str, content: bytes, kind: type[T], way_out: str) -> T:
         try:
-            return dict(msgspec.json.decode(self.store.get("result.json").content))
-        except NotFound:
-            return None
+            return msgspec.json.decode(content, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            raise Damaged(f"{self.place}/{key} is damaged ({error}); {way_out}.") from error

@@ -18,6 +18,11 @@ def resolve_uri(place: str) -> str:
     return open_store(place).uri
 
 
+def plain_place(uri: str) -> str:
+    """A URI as a person would type it: a path where it is one."""
+    return unquote(uri.removeprefix("file:")) if uri.startswith("file:") else uri
+
+
 def open_store(place: str | Path) -> Store:
     """`file:` URIs, plain paths, and `memory:NAME` (shared by name inside this process)."""
     text = str(place)

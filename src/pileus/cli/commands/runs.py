@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 
 from pileus.cli.console import Console
-from pileus.cli.runs_output import BarObserver, human_result, plain
+from pileus.cli.runs_output import BarObserver, human_result
 from pileus.errors import Damaged
 from pileus.operations.runs import (
     Check,
@@ -21,6 +22,7 @@ from pileus.operations.runs import (
     verify_run,
 )
 from pileus.operations.train import resume
+from pileus.store import plain_place
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -72,13 +74,12 @@ def _cells(line: RunLine) -> tuple[str, ...]:
 
 def _show(args: argparse.Namespace, console: Console) -> int:
     line = describe_run(find_run(args.run[0], args.runs))
-    nexts = {"done": f"pileus serve {plain(line.uri)}"}
     human = [
         f"{line.run}: {line.state}, {line.epochs_done}/{line.epochs} epochs, {line.workers} workers on {line.engine}",
         *([f"accuracy {line.accuracy:.2%} on the test part"] if line.accuracy is not None else []),
         *line.story,
         "",
-        f"next: {nexts.get(line.state, f'pileus runs resume {plain(line.uri)}')}",
+        f"next: pileus {'serve' if line.state == 'done' else 'runs resume'} {shlex.quote(plain_place(line.uri))}",
     ]
     console.result(line, "\n".join(human))
     return 0
