@@ -11,8 +11,8 @@ def mnist_cnn(height: int, width: int, channels: int, num_classes: int) -> nn.Mo
     return nn.Sequential(
         ScalePixels(),
         nn.Conv2d(channels, 32, 3),
-        nn.ReLU(),
         nn.MaxPool2d(2),
+        nn.ReLU(),
         nn.Flatten(),
         nn.Linear(32 * ((height - 2) // 2) * ((width - 2) // 2), 100),
         nn.ReLU(),
