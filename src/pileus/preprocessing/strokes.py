@@ -20,6 +20,9 @@ Strokes = Sequence[ArrayLike]
 _CLOSEST_PX = 0.2
 """Points nearer than this to the one kept before them are left out: what a fast tablet sends adds no ink."""
 
+_SEGMENTS_AT_ONCE = 256
+"""Bounds the memory, whatever is scribbled."""
+
 
 def rasterise(strokes: Strokes, spec: Drawing) -> NDArray[np.uint8]:
     """Anti-aliased white ink on black, (H, W, 1) uint8.
@@ -29,9 +32,13 @@ def rasterise(strokes: Strokes, spec: Drawing) -> NDArray[np.uint8]:
     lines = _placed([_points(stroke) for stroke in strokes], spec)
     starts = np.concatenate([line[:-1] if len(line) > 1 else line for line in lines])
     ends = np.concatenate([line[1:] if len(line) > 1 else line for line in lines])
-    distance_HW = np.sqrt(_squared_distance(starts, ends, spec.height, spec.width))
+    squared_HW = np.full((spec.height, spec.width), np.inf)
+    for low in range(0, len(starts), _SEGMENTS_AT_ONCE):
+        part = slice(low, low + _SEGMENTS_AT_ONCE)
+        np.minimum(squared_HW, _squared_distance(starts[part], ends[part], spec.height, spec.width), out=squared_HW)
+    distance_HW = np.sqrt(squared_HW)
     ink_HW = np.clip(spec.stroke_width / 2 + 0.5 - distance_HW, 0.0, 1.0)
-    return np.rint(ink_HW * 255).astype(np.uint8)[:, :, None]
+    return np.asarray(np.rint(ink_HW * 255), np.uint8)[:, :, None]
 
 
 def _points(stroke: ArrayLike) -> NDArray[np.float64]:

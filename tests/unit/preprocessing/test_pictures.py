@@ -188,9 +188,7 @@ WHOLE_FILES = [encoded(written(30).resize((50, 60)), kind) for kind in ("PNG", "
 
 @settings(max_examples=150)
 @given(st.sampled_from(WHOLE_FILES), st.integers(0, 10_000), st.binary(min_size=1, max_size=4))
-def test_a_damaged_file_is_read_or_refused_and_nothing_else(
-    whole: bytes, position: int, change: bytes
-) -> None:
+def test_a_damaged_file_is_read_or_refused_and_nothing_else(whole: bytes, position: int, change: bytes) -> None:
     position %= len(whole)
     content = whole[:position] + change + whole[position + len(change) :]
     try:
