@@ -6,12 +6,14 @@ P0: the same samples at each step. P1: the same weights, bit for bit, for any en
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pileus.engines import connect
+from pileus.engines.fake import FakeEngine
 from pileus.engines.ports import Engine, Launch
 from pileus.errors import SpecError, WorkFailed
 from pileus.operations.observer import Silent
@@ -45,15 +47,17 @@ def reference(runs: str) -> TrainResult:
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    chosen = connect(str(request.param))
+    yield chosen
+    chosen.close()
 
 
 @pytest.mark.parametrize(("workers", "lanes"), [(1, 2), (2, 1), (3, 1), (4, 1)])
 def test_the_fingerprint_is_that_of_one_worker(
-    engine: str, workers: int, lanes: int, runs: str, reference: TrainResult
+    engine: Engine, workers: int, lanes: int, runs: str, reference: TrainResult
 ) -> None:
-    result = train(spec_of(workers, f"engine.name={engine}", f"lanes={lanes}"), runs=runs)
+    result = train(spec_of(workers, f"engine.name={engine.name}", f"lanes={lanes}"), runs=runs, engine=engine)
     assert result.fingerprint == reference.fingerprint
     assert result.samples_seen == reference.samples_seen
     check = verify_run(find_run(result.run, runs))
@@ -61,36 +65,50 @@ def test_the_fingerprint_is_that_of_one_worker(
 
 
 @pytest.mark.parametrize(("rank", "step"), [(0, 0), (1, 7), (1, 25), (0, 39)])
-def test_a_killed_worker_changes_no_bit(engine: str, rank: int, step: int, runs: str, reference: TrainResult) -> None:
+def test_a_killed_worker_changes_no_bit(
+    engine: Engine, rank: int, step: int, runs: str, reference: TrainResult
+) -> None:
     fault = Fault(kind="kill_worker", rank=rank, step=step)
-    result = train(spec_of(2, f"engine.name={engine}"), runs=runs, faults=(fault,))
+    result = train(spec_of(2, f"engine.name={engine.name}"), runs=runs, faults=(fault,), engine=engine)
     assert (result.fingerprint, result.restarts) == (reference.fingerprint, 1)
     assert verify_run(find_run(result.run, runs)).faults == ()
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_failed_run_is_taken_up_with_other_workers(
-    engine: str, workers: int, runs: str, reference: TrainResult
+    engine: Engine, workers: int, runs: str, reference: TrainResult
 ) -> None:
-    name = f"given-up-{engine}-{workers}"
-    settings = (f"engine.name={engine}", "engine.max_restarts=0")
+    name = f"given-up-{engine.name}-{workers}"
+    settings = (f"engine.name={engine.name}", "engine.max_restarts=0")
     with pytest.raises(WorkFailed, match="rank 1 was lost"):
-        train(spec_of(2, *settings), runs=runs, name=name, faults=(Fault(kind="kill_worker", rank=1, step=30),))
-    result = resume(f"{runs}/{name}", workers=workers)
+        train(
+            spec_of(2, *settings),
+            runs=runs,
+            name=name,
+            faults=(Fault(kind="kill_worker", rank=1, step=30),),
+            engine=engine,
+        )
+    result = resume(f"{runs}/{name}", workers=workers, engine=engine)
     assert result.fingerprint == reference.fingerprint
     assert verify_run(find_run(name, runs)).faults == ()
 
 
-def test_a_failing_worker_is_reported_with_its_rank_and_not_tried_again(engine: str, runs: str) -> None:
+def test_a_failing_worker_is_reported_with_its_rank_and_not_tried_again(engine: Engine, runs: str) -> None:
     fault = Fault(kind="raise", rank=1, step=3)
     with pytest.raises(WorkFailed, match="rank 1, step 3: fault asked for"):
-        train(spec_of(2, f"engine.name={engine}"), runs=runs, name=f"raise-{engine}", faults=(fault,))
+        train(
+            spec_of(2, f"engine.name={engine.name}"),
+            runs=runs,
+            name=f"raise-{engine.name}",
+            faults=(fault,),
+            engine=engine,
+        )
 
 
-def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(engine: str, runs: str) -> None:
-    settings = (f"engine.name={engine}", "optimizer.name=sgd", "optimizer.lr=1e30", "warmup_epochs=0")
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_step(engine: Engine, runs: str) -> None:
+    settings = (f"engine.name={engine.name}", "optimizer.name=sgd", "optimizer.lr=1e30", "warmup_epochs=0")
     with pytest.raises(WorkFailed, match=r"step \d+.*not finite"):
-        train(spec_of(2, *settings), runs=runs, name=f"diverged-{engine}")
+        train(spec_of(2, *settings), runs=runs, name=f"diverged-{engine.name}", engine=engine)
 
 
 def launched(engine: Engine, runs: str, workers: int, **job: Any) -> Launch:
@@ -113,8 +131,8 @@ def heard(launch: Launch, kind: type, times: int = 1) -> list[Any]:
     raise AssertionError(f"{kind.__name__} was heard {len(found)} times, not {times}")
 
 
-def test_a_launch_told_to_stop_leaves_in_order(engine: str, runs: str) -> None:
-    launch = launched(connect(engine), runs, 2)
+def test_a_launch_told_to_stop_leaves_in_order(engine: Engine, runs: str) -> None:
+    launch = launched(engine, runs, 2)
     try:
         addresses = {event.rank: event.address for event in heard(launch, Joined, 2)}
         launch.send(Peers(addresses=(addresses[0], addresses[1])))
@@ -132,21 +150,36 @@ def test_a_launch_told_to_stop_leaves_in_order(engine: str, runs: str) -> None:
         launch.end()
 
 
-def test_an_ended_launch_leaves_nothing_and_ends_soon(engine: str, runs: str) -> None:
-    launch = launched(connect(engine), runs, 2)
+def test_an_ended_launch_leaves_nothing_and_ends_soon(engine: Engine, runs: str) -> None:
+    launch = launched(engine, runs, 2)
     heard(launch, Joined, 1)
     started = time.monotonic()
     launch.end()
     assert time.monotonic() - started < 20
 
 
+class Deaf:
+    """An engine whose workers never report."""
+
+    name = "deaf"
+    capabilities = FakeEngine.capabilities
+
+    def launch(self, job: Job) -> Launch:
+        launch = FakeEngine().launch(job)
+        launch.next = lambda timeout_s: None  # type: ignore[method-assign]
+        return launch
+
+    def close(self) -> None:
+        return None
+
+
 def test_a_gang_that_misses_a_worker_is_told_by_rank(runs: str) -> None:
     with pytest.raises(WorkFailed, match=r"not whole by the start deadline: rank 0, 1 of 2"):
-        train(spec_of(2, "engine.start_deadline_s=0.001"), runs=runs, name="late")
+        train(spec_of(2, "engine.start_deadline_s=0.01"), runs=runs, name="late", engine=Deaf())
 
 
-def test_a_launch_tells_a_death_without_a_last_word(engine: str, runs: str) -> None:
-    launch = launched(connect(engine), runs, 1, faults=(Fault(kind="kill_worker", rank=0, step=2),))
+def test_a_launch_tells_a_death_without_a_last_word(engine: Engine, runs: str) -> None:
+    launch = launched(engine, runs, 1, faults=(Fault(kind="kill_worker", rank=0, step=2),))
     try:
         (joined,) = heard(launch, Joined)
         launch.send(Peers(addresses=(joined.address,)))
@@ -161,10 +194,9 @@ def test_an_unknown_engine_names_the_known() -> None:
         connect("lokal")
 
 
-def test_a_worker_that_cannot_read_its_records_says_why(engine: str, runs: str) -> None:
-    chosen = connect(engine)
-    spec = spec_of(1, f"engine.name={engine}")
-    launch = chosen.launch(
+def test_a_worker_that_cannot_read_its_records_says_why(engine: Engine, runs: str) -> None:
+    spec = spec_of(1, f"engine.name={engine.name}")
+    launch = engine.launch(
         Job(run_uri=f"{runs}/none", records_uri=f"{runs}/nowhere", spec=spec, attempt=1, session="word")
     )
     try:
