@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 import traceback
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -24,7 +23,8 @@ from pileus.training.ledger import Page, PageHead, write_page
 from pileus.training.replica import Problem, Replica
 from pileus.training.schedule import learning_rate
 from pileus.training.seat import Seat
-from pileus.training.tree import Vector, share
+from pileus.training.taken import Taken
+from pileus.training.tree import Vector
 
 _EVALUATION_SAMPLES = 256
 
@@ -76,7 +76,6 @@ class Worker:
         self._job = job
         self._spec = job.spec
         self._seat = seat
-        self._exchange = exchange
         self._store = open_store(job.run_uri)
         self._train, self._validation = parts[Split.TRAIN], parts[Split.VALIDATION]
         height, width, channels = self._train.images_NHWC.shape[1:]
@@ -84,8 +83,7 @@ class Worker:
         self._replica = Replica(self._spec, problem, exchange, self._spec.lanes or seat.cores)
         self._steps_per_epoch = math.ceil(len(self._train) / self._spec.batch_size)
         self._ledger: str | None = None
-        self._taken: list[tuple[int, NDArray[np.uint32]]] = []
-        """Since the last page, a step each: samples of the whole batch, positions that this worker took."""
+        self._taken = Taken(exchange, self._spec.microbatch_size)
         self._page_start = 0
         self._data_s = 0.0
         self._phases: dict[str, float] = {}
@@ -172,8 +170,7 @@ class Worker:
         lr = learning_rate(self._spec, here.global_step, self._steps_per_epoch)
         self._replica.step(gradient, lr, here.global_step + 1)
         self._phases["optimizer"] += time.perf_counter() - started
-        own = [taken[index] for index in sorted(taken)]
-        self._taken.append((len(rows), np.concatenate(own) if own else np.empty(0, np.uint32)))
+        self._taken.note(len(rows), [taken[index] for index in sorted(taken)])
         self.position = Position(
             epoch=here.epoch,
             step=here.step + 1,
@@ -221,11 +218,10 @@ class Worker:
     def _page(self) -> None:
         """Gather what was taken since the last page, and have rank 0 write it."""
         started = time.perf_counter()
-        positions = self._gathered_positions()
+        positions = self._taken.gathered()
         if positions is not None:
             self._ledger = write_page(self._store, Page(self._page_head(len(positions)), positions))
         self._page_start = self.position.step
-        self._taken.clear()
         self._phases["checkpoint"] += time.perf_counter() - started
 
     def _page_head(self, samples: int) -> PageHead:
@@ -238,33 +234,6 @@ class Worker:
             samples=samples,
             previous=self._ledger,
         )
-
-    def _gathered_positions(self) -> NDArray[np.uint32] | None:
-        """On rank 0 what all workers took since the last page, in the order of steps; None elsewhere or for nothing."""
-        if not self._taken:
-            return None
-        own = np.concatenate([positions for _, positions in self._taken])
-        if self._exchange.rank != 0:
-            self._exchange.swap({0: [own]} if len(own) else {}, {})
-            return None
-        sizes = {rank: list(self._taken_sizes(rank)) for rank in range(self._exchange.size)}
-        coming = {rank: [np.empty(sum(steps), np.uint32)] for rank, steps in sizes.items() if rank > 0 and any(steps)}
-        self._exchange.swap({}, coming)
-        taken = {0: own} | {rank: arrays[0] for rank, arrays in coming.items()}
-        ends = {rank: np.cumsum(steps) for rank, steps in sizes.items()}
-        pieces = [
-            taken[rank][ends[rank][step] - sizes[rank][step] : ends[rank][step]]
-            for step in range(len(self._taken))
-            for rank in range(self._exchange.size)
-            if sizes[rank][step]
-        ]
-        return np.concatenate(pieces)
-
-    def _taken_sizes(self, rank: int) -> Iterator[int]:
-        """How many samples a rank took in each step since the last page."""
-        for batch, _ in self._taken:
-            low, high = share(rank, self._exchange.size, math.ceil(batch / self._spec.microbatch_size))
-            yield min(high * self._spec.microbatch_size, batch) - min(low * self._spec.microbatch_size, batch)
 
     def _commit(self, fault: Fault) -> None:
         due = (self._seat.rank, self.position.global_step, self._job.attempt)
