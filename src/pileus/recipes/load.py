@@ -43,7 +43,7 @@ def _parsed(content: bytes, name: str) -> dict[str, Any]:
     decode = msgspec.toml.decode if name.endswith(".toml") else msgspec.json.decode
     try:
         table = decode(content)
-    except (msgspec.DecodeError, ValueError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise SpecError(f"{name} cannot be read: {error}.") from error
     if not isinstance(table, dict):
         raise SpecError(f"{name} must hold a table of settings (got {type(table).__name__}).")

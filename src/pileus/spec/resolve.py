@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -29,7 +29,7 @@ def parse_setting(pair: str) -> tuple[tuple[str, ...], Any]:
         raise SpecError(f"a setting is NAME=VALUE (got {pair!r}); for example --set optimizer.lr=0.1")
     try:
         return parts, msgspec.json.decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return parts, text
 
 
@@ -38,12 +38,13 @@ def resolve(base: Mapping[str, Any], settings: Iterable[tuple[tuple[str, ...], A
     tree: dict[str, Any] = msgspec.to_builtins(base)
     for path, value in settings:
         _lay(tree, path, value)
+    _name_default_members(tree)
     try:
         return msgspec.convert(tree, RunSpec)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, SpecError):
             raise error.__cause__ from None
-        raise SpecError(_explained(str(error))) from None
+        raise SpecError(_explained(str(error), tree)) from None
 
 
 def _lay(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -60,15 +61,48 @@ def _lay(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     table[last] = value
 
 
-def _explained(message: str) -> str:
-    """msgspec's message, with its path in the words of --set and with the nearest names."""
+def _name_default_members(tree: dict[str, Any]) -> None:
+    """A family's table that names no member is of the default one."""
+    for field in msgspec.structs.fields(RunSpec):
+        table = tree.get(field.encode_name)
+        for member in _members(field.type):
+            tag_field, tag = member.__struct_config__.tag_field, member.__struct_config__.tag
+            if member is field.default_factory and tag_field and isinstance(table, dict):
+                table.setdefault(tag_field, tag)
+
+
+def _explained(message: str, tree: Mapping[str, Any]) -> str:
+    """msgspec's message, with its path in the words of --set, what was got, and the values or names to choose from."""
     what, _, where = message.partition(" - at `")
     place = where.rstrip("`").removeprefix("$").removeprefix(".")
     if what.startswith("Object contains unknown field"):
         unknown = what.split("`")[1]
         name = f"{place}.{unknown}" if place else unknown
+        if name in setting_names():
+            return f"setting {name!r} belongs to another {place}; choose that one first: --set {place}.name=NAME"
         return f"no setting is called {name!r}; {did_you_mean(name, setting_names())}"
-    return f"setting {place or 'of the run'}: {what[0].lower()}{what[1:]}."
+    if what.startswith("Object missing required field"):
+        name = f"{place}.{what.split('`')[1]}".removeprefix(".")
+        return f"every spec has a setting {name!r} (got none); give it in the file or by --set."
+    got: Any = tree
+    for part in filter(None, place.split(".")):
+        got = got.get(part) if isinstance(got, Mapping) else None
+    if what.startswith("Invalid"):
+        return f"setting {place} is one of {', '.join(_choices(RunSpec, place.split('.')))} (got {got!r})."
+    return f"setting {place or 'of the run'}: {what[0].lower()}{what[1:]} (got {got!r})."
+
+
+def _choices(kind: Any, path: list[str]) -> list[str]:
+    """The values that a setting with a fixed choice can take."""
+    for field in msgspec.structs.fields(kind):
+        members = _members(field.type)
+        if field.encode_name == path[0] and not members:
+            return [str(choice) for choice in get_args(field.type)]
+        if field.encode_name == path[0]:
+            configs = [member.__struct_config__ for member in members]
+            tags = [str(config.tag) for config in configs if config.tag_field == path[1]]
+            return tags or [choice for member in members for choice in _choices(member, path[1:])]
+    return []
 
 
 def setting_names() -> list[str]:
@@ -78,11 +112,7 @@ def setting_names() -> list[str]:
 
 def _names(kind: Any, prefix: str) -> Iterable[str]:
     for field in msgspec.structs.fields(kind):
-        members = [
-            member
-            for member in getattr(field.type, "__args__", (field.type,))
-            if isinstance(member, type) and issubclass(member, msgspec.Struct)
-        ]
+        members = _members(field.type)
         name = prefix + field.encode_name
         if not members:
             yield name
@@ -90,3 +120,9 @@ def _names(kind: Any, prefix: str) -> Iterable[str]:
             if member.__struct_config__.tag_field:
                 yield f"{name}.{member.__struct_config__.tag_field}"
             yield from _names(member, f"{name}.")
+
+
+def _members(kind: Any) -> list[type[msgspec.Struct]]:
+    """The structs that a field of this type may hold; none for plain values."""
+    kinds = get_args(kind) or (kind,)
+    return [member for member in kinds if isinstance(member, type) and issubclass(member, msgspec.Struct)]
