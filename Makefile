@@ -41,9 +41,10 @@ format: install ## rewrite the code as ruff wants it
 	$(BIN)/ruff check --fix $(CODE)
 	$(BIN)/ruff format $(CODE)
 
-docs: install ## regenerate the generated parts: the picture of the architecture, the list of knobs
+docs: install ## regenerate the generated parts: the pictures of the architecture and of a run, the list of knobs
 	$(BIN)/python -m scripts.draw_architecture
 	$(BIN)/python -m scripts.list_knobs
+	$(BIN)/python -m scripts.draw_life
 
 bench: install ## measure, and write a record folder (BENCH="training")
 	$(BIN)/pileus bench $(BENCH)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from xml.etree import ElementTree
 
-from scripts import draw_architecture, list_knobs
+from scripts import draw_architecture, draw_life, list_knobs
 
 
 def changes(committed: str, generated: str) -> list[str]:
@@ -31,3 +31,8 @@ def test_an_arrow_that_follows_from_others_is_left_out() -> None:
 def test_the_list_of_knobs() -> None:
     committed = list_knobs.LIST.read_text(encoding="utf-8")
     assert changes(committed, list_knobs.list_knobs()) == [], "run `make docs` and say in the commit why"
+
+
+def test_the_life_of_a_run() -> None:
+    committed = draw_life.PAGE.read_text(encoding="utf-8")
+    assert changes(committed, draw_life.life_of_a_run()) == [], "run `make docs` and look at the picture"
