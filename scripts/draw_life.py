@@ -68,7 +68,8 @@ def life_of_a_run() -> str:
 
 def _walk() -> set[tuple[str, str, str]]:
     arrows: set[tuple[str, str, str]] = set()
-    seen, waiting = set(), [s.New()]  # type: ignore[var-annotated]
+    seen: set[str] = set()
+    waiting: list[s.State] = [s.New()]
     while waiting:
         state = waiting.pop()
         for event in _EVENTS:
