@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,17 +28,19 @@ from pileus.spec.run import RunSpec
 
 ROOT = Path(__file__).parents[2]
 PILEUS = (sys.executable, "-m", "pileus")
-EPOCHS = 12
+EPOCHS = 24
 STEPS_PER_EPOCH = 5
 SETTINGS = (f"epochs={EPOCHS}", "batch_size=32", "microbatch_size=8")
-"""Of the trial runs: four microbatches a step, 60 steps, about a second of training."""
+"""Of the trial runs: four microbatches a step, 120 steps, one or two seconds of training."""
 _DEADLINE_S = 60.0
+_LOOK_S = 0.002
 
 
 class Ended(NamedTuple):
     """How a command ended."""
 
     code: int
+    """As a shell tells it: 128 and the number for a signal."""
     out: str
     err: str
 
@@ -50,7 +56,60 @@ def alone(*words: str | Path) -> Ended:
     """A command as a process of its own."""
     command = [*PILEUS, *map(str, words)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_DEADLINE_S, env=environment(), check=False)
-    return Ended(done.returncode, done.stdout, done.stderr)
+    return Ended(_as_shell(done.returncode), done.stdout, done.stderr)
+
+
+class Begun:
+    """A program under way, in a session of its own as on a terminal; killed when the block ends."""
+
+    def __init__(self, *command: str | Path) -> None:
+        self._process = subprocess.Popen(
+            [str(word) for word in command],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+        self.story = ""
+        self._deadline = threading.Timer(_DEADLINE_S, self._process.kill)
+
+    def __enter__(self) -> Begun:
+        self._deadline.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._deadline.cancel()
+        self._process.kill()
+        self._process.communicate()
+
+    def heard(self, part: str) -> str:
+        """The next line on stderr that holds the part."""
+        assert self._process.stderr is not None
+        for line in self._process.stderr:
+            self.story += line
+            if part in line:
+                return line
+        raise AssertionError(f"{part!r} was not said:\n{self.story}")
+
+    def seen(self, condition: Callable[[], bool]) -> None:
+        """Wait until something is so; the process must live until then."""
+        while not condition():
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                raise AssertionError(f"ended with {self._process.wait(_LOOK_S)}:\n{self.ended().err}")
+
+    def signal(self, number: signal.Signals, *, group: bool = False) -> None:
+        """To the process, or to its group, as a terminal does."""
+        (os.killpg if group else os.kill)(self.pid, number)
+
+    def ended(self) -> Ended:
+        out, err = self._process.communicate(timeout=_DEADLINE_S)
+        return Ended(_as_shell(self._process.returncode), out, self.story + err)
+
+
+def _as_shell(code: int) -> int:
+    return 128 - code if code < 0 else code
 
 
 def environment(**more: str) -> dict[str, str]:
