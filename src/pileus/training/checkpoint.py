@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from pileus.errors import Damaged, NotFound
+from pileus.spec.job import EpochDone
 from pileus.spec.values import Spec, canonical_json, digest
 from pileus.store import Store
 
@@ -47,6 +48,8 @@ class CheckpointManifest(Spec, frozen=True, kw_only=True):
     content_bytes: int
     ledger: str | None
     """Key of the newest page that counts."""
+    figures: EpochDone | None = None
+    """Of the epoch that ended here, so that they outlive a controller that was killed before it noted them."""
 
 
 class Checkpoint(Spec, frozen=True, kw_only=True):
@@ -58,23 +61,29 @@ def checkpoint_key(position: Position) -> str:
     return f"{_FOLDER}{position.epoch:05d}-{position.step:08d}"
 
 
-def write_checkpoint(store: Store, tensors: Tensors, position: Position, fingerprint: str, ledger: str | None) -> str:
+def write_checkpoint(
+    store: Store,
+    tensors: Tensors,
+    position: Position,
+    fingerprint: str,
+    ledger: str | None,
+    figures: EpochDone | None = None,
+) -> str:
     """Returns its key. Where the same checkpoint is there and whole, nothing is written."""
     key = checkpoint_key(position)
     content = safetensors.numpy.save(dict(sorted(tensors.items())))
-    manifest = canonical_json(
-        CheckpointManifest(
-            position=position,
-            fingerprint=fingerprint,
-            content_sha256=digest(content),
-            content_bytes=len(content),
-            ledger=ledger,
-        )
+    manifest = CheckpointManifest(
+        position=position,
+        fingerprint=fingerprint,
+        content_sha256=digest(content),
+        content_bytes=len(content),
+        ledger=ledger,
+        figures=figures,
     )
-    if not _is_whole(store, key, manifest, content):
+    if not _is_whole(store, key, manifest):
         store.delete(f"{key}/{_MANIFEST}")
         store.put(f"{key}/{_CONTENT}", content)
-        store.put(f"{key}/{_MANIFEST}", manifest)
+        store.put(f"{key}/{_MANIFEST}", canonical_json(manifest))
     return key
 
 
@@ -90,7 +99,7 @@ def describe_checkpoint(store: Store, key: str) -> Checkpoint:
         return Checkpoint(key=key, manifest=msgspec.json.decode(content, type=CheckpointManifest))
     except NotFound as error:
         raise Damaged(f"{store.uri}/{key} has no manifest; it was not completed.") from error
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Damaged(f"{store.uri}/{key}/{_MANIFEST} is damaged: {error}.") from error
 
 
@@ -119,15 +128,21 @@ def newest_whole(store: Store, say: Callable[[str], None] = lambda _: None) -> C
     return None
 
 
-def prune(store: Store, keep: int) -> None:
-    """Delete all but the newest `keep`, the manifest first. Ledger pages stay."""
-    for key in list_checkpoints(store)[:-keep]:
+def prune(store: Store, newest: str, keep: int) -> None:
+    """Delete all but `newest` and the `keep - 1` before it, the manifest first. Ledger pages stay.
+
+    What lies after `newest` was passed over as damaged; what has no manifest was never completed.
+    """
+    complete = [key for key in list_checkpoints(store) if key <= newest]
+    for key in sorted({name.rpartition("/")[0] for name in store.list(_FOLDER)} - set(complete[-keep:])):
         store.delete(f"{key}/{_MANIFEST}")
         store.delete(f"{key}/{_CONTENT}")
 
 
-def _is_whole(store: Store, key: str, manifest: bytes, content: bytes) -> bool:
+def _is_whole(store: Store, key: str, manifest: CheckpointManifest) -> bool:
+    """Figures hold times, which differ from one writing to the next."""
     try:
-        return store.get(f"{key}/{_MANIFEST}").content == manifest and store.get(f"{key}/{_CONTENT}").content == content
-    except NotFound:
+        present = load_checkpoint(store, key)[0].manifest
+    except Damaged:
         return False
+    return msgspec.structs.replace(present, figures=None) == msgspec.structs.replace(manifest, figures=None)

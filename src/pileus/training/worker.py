@@ -6,6 +6,7 @@ import math
 import time
 import traceback
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -118,31 +119,36 @@ class Worker:
                 return False
         compute_s, exchange_s = self._replica.compute_s, self._replica.exchange_s
         validation = self._evaluated(self._validation)
+        self._phases |= {"data": self._data_s, "compute": compute_s - self._data_s, "exchange": exchange_s}
         done = self.position
+        figures = self._figures(validation, started)
         self.position = Position(epoch=done.epoch + 1, global_step=done.global_step, samples=done.samples)
         last = self.position.epoch == self._spec.epochs
         if last or self.position.epoch % self._spec.checkpoints.every_epochs == 0:
-            self._checkpoint()
+            self._checkpoint(figures)
         else:
             self._page()
-        self._phases |= {"data": self._data_s, "compute": compute_s - self._data_s, "exchange": exchange_s}
         if self._seat.rank == 0:
-            self._seat.report(
-                EpochDone(
-                    epoch=done.epoch,
-                    step=done.global_step,
-                    samples=done.samples,
-                    train_loss=done.epoch_loss / done.epoch_samples,
-                    train_accuracy=done.epoch_correct / done.epoch_samples,
-                    validation_loss=validation[0],
-                    validation_accuracy=validation[1],
-                    lr=learning_rate(self._spec, done.global_step - 1, self._steps_per_epoch),
-                    seconds=time.perf_counter() - started,
-                    phases_s=self._phases,
-                    fingerprint=self._replica.fingerprint(),
-                )
-            )
+            seconds = time.perf_counter() - started
+            self._seat.report(msgspec.structs.replace(figures, seconds=seconds, phases_s=self._phases))
         return True
+
+    def _figures(self, validation: tuple[float | None, float | None], started: float) -> EpochDone:
+        """Of the epoch whose last step is done."""
+        done = self.position
+        return EpochDone(
+            epoch=done.epoch,
+            step=done.global_step,
+            samples=done.samples,
+            train_loss=done.epoch_loss / done.epoch_samples,
+            train_accuracy=done.epoch_correct / done.epoch_samples,
+            validation_loss=validation[0],
+            validation_accuracy=validation[1],
+            lr=learning_rate(self._spec, done.global_step - 1, self._steps_per_epoch),
+            seconds=time.perf_counter() - started,
+            phases_s=dict(self._phases),
+            fingerprint=self._replica.fingerprint(),
+        )
 
     def _step(self, rows: NDArray[np.int64]) -> bool:
         """One global step; True when rank 0 has been asked to stop."""
@@ -204,14 +210,13 @@ class Worker:
         self._phases["validation"] += time.perf_counter() - started
         return totals.loss / totals.samples, totals.correct / totals.samples
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, figures: EpochDone | None = None) -> None:
         self._page()
         started = time.perf_counter()
         if self._seat.rank == 0:
-            key = write_checkpoint(
-                self._store, self._replica.tensors(), self.position, self._replica.fingerprint(), self._ledger
-            )
-            prune(self._store, self._spec.checkpoints.keep)
+            tensors, fingerprint = self._replica.tensors(), self._replica.fingerprint()
+            key = write_checkpoint(self._store, tensors, self.position, fingerprint, self._ledger, figures)
+            prune(self._store, key, self._spec.checkpoints.keep)
             self._seat.report(Checkpointed(key=key, epoch=self.position.epoch, step=self.position.global_step))
         self._phases["checkpoint"] += time.perf_counter() - started
 

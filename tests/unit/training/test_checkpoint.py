@@ -85,6 +85,15 @@ def test_what_a_killed_writer_left_is_written_over() -> None:
 def test_the_newest_are_kept() -> None:
     store = MemoryStore()
     keys = written(store, 5)
-    prune(store, 2)
+    prune(store, keys[4], 2)
     assert list_checkpoints(store) == keys[3:]
+    assert len(store.list("checkpoints/")) == 4
+
+
+def test_what_was_passed_over_or_never_completed_goes() -> None:
+    store = MemoryStore()
+    keys = written(store, 5)
+    store.delete(f"{keys[0]}/manifest.json")
+    prune(store, keys[2], 2)
+    assert list_checkpoints(store) == keys[1:3]
     assert len(store.list("checkpoints/")) == 4
