@@ -159,8 +159,8 @@ def _drive(drive: _Drive) -> TrainResult:
             directory, plan, drive.engine, observer=drive.observer, pack=finish, faults=drive.faults
         )
         state = controller.drive(drive.requests, num_train * plan.spec.epochs)
-    except StoreError as error:
-        raise StoreError(f"{error}\n{kept}") from error
+    except (StoreError, WorkFailed) as error:
+        raise type(error)(f"{error}\n{kept}") from error
     finally:
         directory.release()
     match state:

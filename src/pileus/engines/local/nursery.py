@@ -30,6 +30,16 @@ def main() -> None:
     woken.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda number, frame: None)
     signal.set_wakeup_fd(wake.fileno())
+    try:
+        _serve(link, woken, wake)
+    except ConnectionError:
+        return  # the controller has died
+    finally:
+        signal.set_wakeup_fd(-1)  # workers may end after this
+
+
+def _serve(link: socket.socket, woken: socket.socket, wake: socket.socket) -> None:
+    """Until the controller closes the link."""
     while True:
         ready, _, _ = select.select([link, woken], [], [])
         if woken in ready:
@@ -39,7 +49,7 @@ def main() -> None:
         if link in ready:
             message, descriptors, _, _ = socket.recv_fds(link, _MESSAGE_BYTES, 2)
             if not message:
-                return  # the controller has closed
+                return
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
@@ -64,5 +74,4 @@ def _tell_ended(link: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    with contextlib.suppress(ConnectionError):
-        main()
+    main()
