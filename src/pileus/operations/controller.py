@@ -111,7 +111,7 @@ class Controller:
         self._directory.append(type(state).__name__.lower(), **told)
         if isinstance(state, s.Ending) and state.then == "restart":
             self._restarts += 1
-            self._observer.say(f"{state.reason}; starting the gang again from the last checkpoint")
+            self._observer.say(f"{state.reason}; starting the gang again")
         if isinstance(state, s.Stopping):
             self._observer.say(f"{state.reason}: stopping after this step and saving (again: stop at once)")
 
@@ -152,6 +152,10 @@ class Controller:
         checkpoint = newest_whole(self._directory.store, self._observer.say)
         key = checkpoint.key if checkpoint else None
         self._settle_epochs(checkpoint)
+        if attempt > 1:
+            self._observer.say(
+                f"going on from {key}" if key else "there is no checkpoint to go on from: beginning anew"
+            )
         self._directory.append(
             "launch", attempt=attempt, engine=self._engine.name, workers=self._spec.workers, checkpoint=key
         )

@@ -120,7 +120,7 @@ def load_checkpoint(store: Store, key: str) -> tuple[Checkpoint, Tensors]:
 
 def newest_whole(store: Store, say: Callable[[str], None] = lambda _: None) -> Checkpoint | None:
     """The newest checkpoint that verifies; `say` is told of each damaged one that was passed over."""
-    for key in reversed(list_checkpoints(store)):
+    for key in reversed(_folders(store)):
         try:
             return load_checkpoint(store, key)[0]
         except Damaged as error:
@@ -134,9 +134,14 @@ def prune(store: Store, newest: str, keep: int) -> None:
     What lies after `newest` was passed over as damaged; what has no manifest was never completed.
     """
     complete = [key for key in list_checkpoints(store) if key <= newest]
-    for key in sorted({name.rpartition("/")[0] for name in store.list(_FOLDER)} - set(complete[-keep:])):
+    for key in sorted(set(_folders(store)) - set(complete[-keep:])):
         store.delete(f"{key}/{_MANIFEST}")
         store.delete(f"{key}/{_CONTENT}")
+
+
+def _folders(store: Store) -> list[str]:
+    """Of complete checkpoints and others."""
+    return sorted({name.rpartition("/")[0] for name in store.list(_FOLDER)})
 
 
 def _is_whole(store: Store, key: str, manifest: CheckpointManifest) -> bool:
