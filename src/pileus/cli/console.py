@@ -6,6 +6,7 @@ where a person watches (stderr is a terminal) and never with `--quiet`.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -40,13 +41,14 @@ class Console:
             self._out.print(human)
 
     def say(self, text: str) -> None:
-        """One line for the person who waits."""
+        """One line for the person who waits. Where it cannot be written, the work goes on all the same."""
         if not self.quiet:
-            self._error.print(text, markup=False, soft_wrap=True)
+            self.complain(text)
 
     def complain(self, text: str) -> None:
         """An error's message: said even with `--quiet`."""
-        self._error.print(text, markup=False, soft_wrap=True)
+        with contextlib.suppress(OSError):
+            self._error.print(text, markup=False, soft_wrap=True)
 
     @contextmanager
     def progress(self, title: str, unit: str) -> Iterator[Report]:

@@ -7,6 +7,7 @@ nothing but the commands that need it.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import errno
 import importlib
@@ -73,9 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     console = Console(json="--json" in options, quiet="--quiet" in options)
     code = _guarded(lambda: _dispatch(words, console), console)
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
+        if sys.stdout is not None:  # as it is where the caller has closed it
+            sys.stdout.flush()
+    except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            code = code or _refused(error, type(error).__name__, 1, console)
     return code
 
 
@@ -163,7 +167,8 @@ def _refused(error: Exception, kind: str, code: int, console: Console) -> int:
     message = str(error)
     console.complain(f"pileus: {message}")
     if console.json:
-        console.result({"error": {"kind": kind, "message": message}}, "")
+        with contextlib.suppress(OSError):  # standard output may be what fails
+            console.result({"error": {"kind": kind, "message": message}}, "")
     return code
 
 
