@@ -14,15 +14,18 @@ import numpy as np
 from pileus.bundles.load import load
 from pileus.data.ports import Split
 from pileus.data.sources.strokes import DrawnDigit, load_strokes
-from pileus.errors import WorkFailed
+from pileus.errors import UsageError, WorkFailed
 from pileus.operations.observer import Observer
 from pileus.operations.train import TrainResult, train
 from pileus.recipes.load import load_recipe
+from pileus.serving.addresses import bind
 from pileus.serving.server import ServeOptions, running
 from pileus.spec.resolve import resolve
 from pileus.spec.values import Spec
 
 RECIPE = "strokes_cnn"
+USUAL_PORT = 8000
+_HOST = "127.0.0.1"
 _REQUEST_DEADLINE_S = 10.0
 
 
@@ -38,14 +41,26 @@ class Served(Spec, frozen=True, kw_only=True):
     """Latency of one drawing after another over one connection."""
 
 
+def usable_port(asked: int | None) -> int:
+    """The asked port, UsageError where it is taken: better told before the training. Unasked: the usual one, or any."""
+    port = USUAL_PORT if asked is None else asked
+    try:
+        bind(_HOST, port).close()
+    except UsageError:
+        if asked is None:
+            return 0
+        raise
+    return port
+
+
 def train_demo(runs: str, observer: Observer) -> TrainResult:
     return train(resolve(load_recipe(RECIPE)), runs=runs, recipe="demo", observer=observer)
 
 
 @contextmanager
 def served(result: TrainResult, port: int) -> Iterator[str]:
-    """The bundle behind its page for the length of the block; yields the URL."""
-    with running(load(result.bundle), ServeOptions(port=port)) as url:
+    """The bundle behind its page for the length of the block; yields the URL. Port 0 finds a free one."""
+    with running(load(result.bundle), ServeOptions(host=_HOST, port=port)) as url:
         yield url
 
 

@@ -13,7 +13,7 @@ import msgspec
 
 from pileus.cli.console import Console
 from pileus.cli.runs_output import BarObserver, human_result
-from pileus.operations.demo import Served, draw, served, train_demo
+from pileus.operations.demo import Served, draw, served, train_demo, usable_port
 from pileus.operations.train import TrainResult
 
 if TYPE_CHECKING:
@@ -33,20 +33,20 @@ def register(commands: Commands) -> None:
     parser = commands.add_parser(
         "demo", help="train and serve", description="Train on embedded handwriting and serve the page.", epilog=_EPILOG
     )
-    parser.add_argument("--port", type=int, help="port of the page (default: 8000, or a free one without a terminal)")
+    parser.add_argument("--port", type=int, help="port of the page (default: 8000 where that is free)")
     parser.add_argument("--no-serve", action="store_true", help="stop after the bundle")
     parser.add_argument("--runs", default="runs", metavar="URI", help="where the run is kept (default: runs)")
     parser.set_defaults(call=_demo)
 
 
 def _demo(args: argparse.Namespace, console: Console) -> int:
+    watched = sys.stdout.isatty() and not console.json
+    port = 0 if args.no_serve or (args.port is None and not watched) else usable_port(args.port)
     with console.progress("training", "images") as report:
         result = train_demo(args.runs, BarObserver(console, report))
     if args.no_serve:
         console.result(result, human_result(result))
         return 0
-    watched = sys.stdout.isatty() and not console.json
-    port = args.port if args.port is not None else (8000 if watched else 0)
     with served(result, port) as url:
         console.say(f"serving {url}")
         with console.progress("drawing", "digits") as report:
