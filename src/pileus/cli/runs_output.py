@@ -26,8 +26,8 @@ class BarObserver:
 
 def human_result(result: TrainResult) -> str:
     accuracy = "no test part" if result.accuracy is None else f"{result.accuracy:.2%} on the test part"
-    workers = f"{_count(result.workers, 'worker')}, {result.engine}, {result.strategy}"
-    trained = f"{result.samples_seen:,} images, {_count(result.epochs, 'epoch')}, {result.train_s:.1f} s"
+    workers = f"{counted(result.workers, 'worker')}, {result.engine}, {result.strategy}"
+    trained = f"{result.samples_seen:,} images, {counted(result.epochs, 'epoch')}, {result.train_s:.1f} s"
     run = shlex.quote(plain_place(result.uri))
     return "\n".join(
         [
@@ -43,5 +43,6 @@ def human_result(result: TrainResult) -> str:
     )
 
 
-def _count(number: int, what: str) -> str:
+def counted(number: int, what: str) -> str:
+    """'1 worker', '2 workers'."""
     return f"{number} {what}{'' if number == 1 else 's'}"

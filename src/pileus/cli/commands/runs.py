@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from pileus.cli.console import Console
-from pileus.cli.runs_output import BarObserver, human_result
+from pileus.cli.runs_output import BarObserver, counted, human_result
 from pileus.errors import Damaged
 from pileus.operations.runs import (
     Check,
@@ -74,8 +74,9 @@ def _cells(line: RunLine) -> tuple[str, ...]:
 
 def _show(args: argparse.Namespace, console: Console) -> int:
     line = describe_run(find_run(args.run[0], args.runs))
+    placed = f"{counted(line.workers, 'worker')} on {line.engine}"
     human = [
-        f"{line.run}: {line.state}, {line.epochs_done}/{line.epochs} epochs, {line.workers} workers on {line.engine}",
+        f"{line.run}: {line.state}, {line.epochs_done}/{line.epochs} epochs, {placed}",
         *([f"accuracy {line.accuracy:.2%} on the test part"] if line.accuracy is not None else []),
         *line.story,
         "",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from typing import TYPE_CHECKING
 
 from pileus.cli.console import Console
 from pileus.cli.runs_output import BarObserver, human_result
 from pileus.operations.train import train
-from pileus.recipes.load import load_recipe
+from pileus.recipes.load import load_recipe, recipe_names
 from pileus.spec.resolve import parse_setting, resolve, setting_names
 
 if TYPE_CHECKING:
@@ -20,10 +21,10 @@ _EPILOG = """examples:
   pileus train strokes_cnn --set epochs=4 --set optimizer.lr=1e-3
   pileus train my-spec.toml --data photos/                 a file of the same shape as a recipe
 
-recipes: digits_cnn, mnist_cnn, strokes_cnn
+recipes: {recipes}
 
 settings for --set:
-  {settings}
+{settings}
 
 The weights are the same, bit for bit, for any engine and number of workers. Ctrl-C saves and stops;
 `pileus runs resume RUN` goes on."""
@@ -34,7 +35,7 @@ def register(commands: Commands) -> None:
         "train",
         help="train a model",
         description="Train a model and pack it in a bundle, with a report.",
-        epilog=_EPILOG.format(settings=", ".join(setting_names())),
+        epilog=_EPILOG.format(recipes=", ".join(recipe_names()), settings=_wrapped(setting_names())),
     )
     parser.add_argument("recipe", metavar="RECIPE|FILE", help="a recipe's name, or a .toml or .json file")
     parser.add_argument("--data", metavar="SOURCE", help="labelled images: folder, idx, CIFAR, manifest, record set")
@@ -45,6 +46,10 @@ def register(commands: Commands) -> None:
     parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: runs)")
     parser.add_argument("--name", help="the run's name (default: recipe and time)")
     parser.set_defaults(call=_train)
+
+
+def _wrapped(names: list[str]) -> str:
+    return textwrap.fill(", ".join(names), 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
 
 
 def _train(args: argparse.Namespace, console: Console) -> int:
