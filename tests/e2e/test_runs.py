@@ -211,11 +211,21 @@ def test_a_damaged_document_of_a_run_is_named(name: str, garbage: str, runs: Pat
     assert "fault-free" in listed.out
 
 
-@pytest.mark.parametrize("name", ["driver.json", "metrics.jsonl"])
+@pytest.mark.parametrize("name", ["driver.json", "metrics.jsonl", "environment.json"])
 def test_the_way_out_of_damage_leads_out(name: str, runs: Path, fingerprint: str, capsys: Capture) -> None:
     (runs / "stopped" / name).write_bytes(b"{")
     assert_told(here(capsys, "runs", "resume", runs / "stopped"), 1, name, "delete it")
     (runs / "stopped" / name).unlink()
+    assert_done(resumed(capsys, runs / "stopped"), fingerprint)
+
+
+def test_a_run_that_was_killed_as_it_was_made_is_gone_on_with(runs: Path, fingerprint: str, capsys: Capture) -> None:
+    for name in ("events", "checkpoints", "ledger"):
+        shutil.rmtree(runs / "stopped" / name)
+    for name in ("environment.json", "metrics.jsonl"):
+        (runs / "stopped" / name).unlink()
+    assert "new" in here(capsys, "runs", "list", "--runs", runs).out
+    assert here(capsys, "runs", "verify", runs / "stopped").code == 0
     assert_done(resumed(capsys, runs / "stopped"), fingerprint)
 
 

@@ -131,6 +131,18 @@ def test_a_worker_that_is_killed_ever_again_ends_the_run(
     assert_ends_as_without_faults(tmp_path, fingerprint)
 
 
+def test_a_worker_that_hangs_counts_as_lost(digits: Path, fingerprint: str, tmp_path: Path, no_orphans: None) -> None:
+    words = trial_words(digits, "--runs", tmp_path, "--name", "trial", "--workers", "2")
+    with Begun(*PILEUS, *words, "--set", "engine.silence_deadline_s=2") as begun:
+        begun.heard("epoch  2")
+        worker = next(each for each in psutil.Process(begun.pid).children(recursive=True) if not each.children())
+        worker.send_signal(signal.SIGSTOP)
+        begun.heard("was lost: no sign of life")
+        ended = begun.ended()
+    assert ended.code == 0
+    assert_ends_as_without_faults(tmp_path, fingerprint)
+
+
 @pytest.mark.parametrize("sight", ["events/00000000.json", "checkpoints/00001-*/manifest.json"])
 def test_what_forks_the_workers_is_killed(
     sight: str, digits: Path, fingerprint: str, tmp_path: Path, no_orphans: None

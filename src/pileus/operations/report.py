@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 
-import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -48,7 +47,7 @@ def write_report(
         test=measured,
         worst=worst,
         phases_s=phases_s,
-        environment=msgspec.json.decode(directory.store.get("environment.json").content),
+        environment=directory.environment(),
         facts={"records": plan.records_uri, "bundle": manifest.short_version, "recipe": plan.recipe},
         story=_story(directory),
         next_steps=[f"pileus serve {run}", f"pileus evaluate {run} --data SOURCE", f"pileus runs verify {run}"],

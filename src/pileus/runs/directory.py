@@ -27,6 +27,7 @@ from pileus.store import Store, plain_place
 
 _EVENTS = "events/"
 _DRIVER = "driver.json"
+_ENVIRONMENT = "environment.json"
 _RESULT = "result.json"
 _METRICS = "metrics.jsonl"
 T = TypeVar("T")
@@ -85,18 +86,25 @@ class RunDirectory:
 
     def create(self, plan: Plan, environment: Spec) -> None:
         """UsageError where a run is there already."""
+        self.refuse_taken()
+        self.store.put(_ENVIRONMENT, canonical_json(environment))
         try:
             self.store.put("spec.json", canonical_json(plan), if_absent=True)
         except AlreadyExists:
             self.refuse_taken()
             raise
-        self.store.put("environment.json", canonical_json(environment))
 
     def plan(self) -> Plan:
         try:
             return self._read("spec.json", Plan, "restore it from a copy")
         except NotFound:
             raise UsageError(f"{self.place} is no run: it has no spec.json; see `pileus runs list`.") from None
+
+    def environment(self) -> dict[str, Any]:
+        """Of the machine that the run was begun on; empty where it is not known."""
+        with contextlib.suppress(NotFound):
+            return self._read(_ENVIRONMENT, dict[str, Any], "delete it: the report goes without")
+        return {}
 
     def drive(self) -> None:
         """Become the run's one controller; RunTaken where a living process of this machine is."""
