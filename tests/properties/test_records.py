@@ -64,6 +64,7 @@ written = st.builds(
     label=st.integers(0, (1 << 31) - 1),
     class_text=texts,
     id=texts,
+    split=st.sampled_from([0, 1, 2]),
 )
 
 
@@ -83,6 +84,7 @@ def test_protobuf_reads_what_is_written(example: Example) -> None:
         "image/width": [example.width],
         "image/channels": [example.channels],
         "image/class/label": [example.label],
+        "image/split": [example.split],
     }
 
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console as Terminal
 from rich.console import RenderableType
@@ -18,8 +19,13 @@ from rich.text import Text
 
 from pileus.spec.values import canonical_json
 
-Report = Callable[[int, int], None]
-"""Called with (done, total); from any thread."""
+
+class Report(Protocol):
+    """Told how far the work is; from any thread."""
+
+    def __call__(self, done: int, total: int, size_bytes: int = 0, /) -> None:
+        """`size_bytes`: what was moved for what is done, where that is of interest."""
+        ...
 
 
 class Console:
@@ -54,18 +60,21 @@ class Console:
     def progress(self, title: str, unit: str) -> Iterator[Report]:
         """A bar with rate and time left while the block runs; yields the function to report to."""
         if self.quiet or not sys.stderr.isatty():
-            yield lambda done, total: None
+            yield lambda done, total, size_bytes=0: None
             return
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),
             _Amount(unit),
             _Rate(unit),
+            _Bandwidth(),
             TimeRemainingColumn(compact=True),
         )
         with Progress(*columns, console=self._error) as bars:
-            task = bars.add_task(title, total=None)
-            yield lambda done, total: bars.update(task, completed=done, total=total)
+            task = bars.add_task(title, total=None, size_bytes=0)
+            yield lambda done, total, size_bytes=0: bars.update(
+                task, completed=done, total=total, size_bytes=size_bytes
+            )
 
 
 class _Amount(ProgressColumn):
@@ -90,3 +99,13 @@ class _Rate(ProgressColumn):
             return Text("")
         shown = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
         return Text(f"{shown} {self.unit}/s", style="progress.data.speed")
+
+
+class _Bandwidth(ProgressColumn):
+    """Of the bytes moved so far, at the speed of now; nothing where none are told."""
+
+    def render(self, task: Task) -> Text:
+        speed, size_bytes = task.finished_speed or task.speed, task.fields["size_bytes"]
+        if speed is None or not size_bytes or not task.completed:
+            return Text("")
+        return Text(f"{speed * size_bytes / task.completed / 1e6:,.1f} MB/s", style="progress.data.speed")

@@ -22,5 +22,5 @@ def prepare_records(data: Data, runs_uri: str, observer: Observer) -> RecordSet:
         return open_records(data.source)
     place = f"{runs_uri.rstrip('/')}/{_FOLDER}/{source.fingerprint[:16]}"
     observer.say(f"{data.source}: {source.kind}, {len(source):,} images, {len(source.classes)} classes")
-    write_records(source, place, options=WriteOptions(), progress=observer.progress)
+    write_records(source, place, options=WriteOptions(), progress=lambda done, total, _: observer.progress(done, total))
     return open_records(place)

@@ -17,6 +17,9 @@ ImageFormat = Literal["raw", "jpeg", "png"]
 FORMATS: tuple[ImageFormat, ...] = ("raw", "jpeg", "png")
 """The index stores the position in this tuple: append only."""
 
+SPLITS = ("train", "validation", "test")
+"""Likewise."""
+
 _BYTES_LIST, _INT64_LIST = 1, 3
 _LENGTH_DELIMITED = 2
 
@@ -33,6 +36,8 @@ class Example(NamedTuple):
     label: int
     class_text: str
     id: str
+    split: int
+    """Position in SPLITS."""
 
 
 class Malformed(ValueError):  # noqa: N818 - a state of the bytes; its readers turn it into Damaged with a place
@@ -52,6 +57,7 @@ def encode(example: Example) -> tuple[bytes, int]:
         + _number(b"image/height", example.height)
         + _entry_head(b"image/id", len(sample_id := example.id.encode()))
         + sample_id
+        + _number(b"image/split", example.split)
         + _number(b"image/width", example.width)
     )
     start = _head(1, len(before) + len(example.image) + len(after))
@@ -74,8 +80,10 @@ def decode(data: bytes) -> tuple[Example, int]:
                 numbers[name] = _read_varint(data, *_only_field(data, *value, 1))[0]
         texts = {name: data[slice(*spans[name])].decode() for name in _TEXTS}
         image = data[slice(*spans["image/encoded"])]
-        if texts["image/format"] not in FORMATS or len(spans) + len(numbers) != 8:
-            raise Malformed("an unknown image format or feature")
+        if texts["image/format"] not in FORMATS or numbers["image/split"] >= len(SPLITS):
+            raise Malformed("an unknown image format or split")
+        if len(spans) + len(numbers) != _FEATURES:
+            raise Malformed("an unknown feature")
         example = Example(
             image=image,
             format=texts["image/format"],
@@ -85,6 +93,7 @@ def decode(data: bytes) -> tuple[Example, int]:
             label=numbers["image/class/label"],
             class_text=texts["image/class/text"],
             id=texts["image/id"],
+            split=numbers["image/split"],
         )
     except (KeyError, IndexError, UnicodeDecodeError) as error:
         raise Malformed(f"not an image example ({error})") from error
@@ -92,6 +101,7 @@ def decode(data: bytes) -> tuple[Example, int]:
 
 
 _TEXTS = ("image/class/text", "image/format", "image/id")
+_FEATURES = 9
 
 
 def _head(number: int, length: int) -> bytes:

@@ -24,16 +24,16 @@ from numpy.typing import NDArray
 from pileus.errors import Damaged, NotFound
 from pileus.records.example import FORMATS
 from pileus.records.frame import OVERHEAD_BYTES
+from pileus.records.manifest import Manifest
 from pileus.store import Store
 from pileus.store.files import FileStore
 
-INDEX_KEY = "index.bin"
-
 _MAGIC = b"PILEUSIX"
-_VERSION = 1
+_VERSION = 2
 _ALIGNMENT = 8
 _MAX_HEADER_BYTES = 1 << 16
 _CHUNK_BYTES = 1 << 22
+_REMEDY = "make it anew: pileus data index DEST"
 
 DTYPES = {
     "shard": "<u4",
@@ -108,6 +108,19 @@ class _Header(msgspec.Struct, forbid_unknown_fields=True):
     columns: list[_Column]
 
 
+def joined(parts: Sequence[Index]) -> Index:
+    """The records of all parts, one part a shard."""
+    names = [name for name in DTYPES if name not in ("shard", "id_start", "id_text")]
+    columns: dict[str, NDArray[np.generic]] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in (*names, "id_text")
+    }
+    columns["shard"] = np.repeat(np.arange(len(parts), dtype=np.uint32), [len(part) for part in parts])
+    before = np.cumsum([0, *(len(part.id_text) for part in parts)], dtype=np.uint64)
+    starts = [part.id_start[:-1] + first for part, first in zip(parts, before[:-1], strict=True)]
+    columns["id_start"] = np.concatenate([*starts, before[-1:]])
+    return Index(**columns)  # type: ignore[arg-type]  # dtypes are those of the parts
+
+
 def id_table(ids: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
     """The columns `id_start` and `id_text`."""
     encoded = [sample_id.encode() for sample_id in ids]
@@ -142,21 +155,31 @@ def checksum_of(content: bytes | mmap.mmap) -> int:
     return int(struct.unpack("<I", content[-4:])[0])
 
 
-def load(store: Store, checksum: int | None = None) -> Index:
-    """The verified index of a record set, `checksum` being what its manifest names; else Damaged."""
-    place = f"{store.uri}/{INDEX_KEY}"
+def load(store: Store, described: Manifest) -> Index:
+    """The verified index that a manifest names, every position in it within bounds; else Damaged."""
+    place = f"{store.uri}/{described.index}"
+    remedy = f"make it anew from the shards: pileus data index {store.uri}"
     try:
-        content = _mapped(store.root / INDEX_KEY) if isinstance(store, FileStore) else store.get(INDEX_KEY).content
+        if isinstance(store, FileStore):
+            content = _mapped(store.root / described.index)
+        else:
+            content = store.get(described.index).content
     except (FileNotFoundError, NotFound) as error:
-        raise Damaged(f"{place} is missing; write the record set again.") from error
+        raise Damaged(f"{place} is missing; {remedy}") from error
     loaded = decode(content, place)
-    if checksum is not None and checksum_of(content) != checksum:
-        raise Damaged(f"{place} belongs to another manifest; write the record set again.")
+    if checksum_of(content) != described.index_checksum:
+        raise Damaged(f"{place} belongs to another manifest; {remedy}")
+    problem = _disagreement(loaded, described)
+    if problem is not None:
+        raise Damaged(f"{place} does not fit the manifest: {problem}; {remedy}")
     return loaded
 
 
-def disagreement(columns: Index, shard_sizes: NDArray[np.int64], num_classes: int) -> str | None:
+def _disagreement(columns: Index, described: Manifest) -> str | None:
     """The first bound that some record breaks, in words; None where every position may be trusted."""
+    if len(columns) != described.records:
+        return f"it has {len(columns)} records, not {described.records}"
+    shard_sizes = np.array([shard.size_bytes for shard in described.shards], np.int64)
     shard = columns.shard.astype(np.int64)
     if len(shard) and (shard.max() >= len(shard_sizes) or (np.diff(shard) < 0).any()):
         return "its shards are not those of the set, in order"
@@ -169,7 +192,7 @@ def disagreement(columns: Index, shard_sizes: NDArray[np.int64], num_classes: in
         "an image ends outside its record": image_ends > columns.length,
         "a raw image is not height x width x channels bytes": (columns.format == 0) & (pixels != columns.image_length),
         "an image format is unknown": columns.format >= len(FORMATS),
-        "a label is not one of the classes": (columns.label < 0) | (columns.label >= num_classes),
+        "a label is not one of the classes": (columns.label < 0) | (columns.label >= len(described.classes)),
         "a split is unknown": columns.split > 2,
         "its ids are out of order": np.diff(id_start) < 0,
         "its ids end outside their table": id_start[-1:] != len(columns.id_text),
@@ -187,18 +210,22 @@ def _mapped(path: Path) -> mmap.mmap | bytes:
 def decode(content: bytes | mmap.mmap, place: str) -> Index:
     """Verify and take apart the file's bytes; arrays share their memory. `place` is for messages."""
     if len(content) < 16 or content[:8] != _MAGIC:
-        raise Damaged(f"{place} is not an index of records; write the record set again.")
+        raise Damaged(f"{place} is not an index of records; {_REMEDY}")
     if checksum_of(content) != _checksum(content):
-        raise Damaged(f"{place} is damaged: its checksum does not hold; write the record set again.")
+        raise Damaged(f"{place} is damaged: its checksum does not hold; {_REMEDY}")
     (header_bytes,) = struct.unpack("<I", content[8:12])
     if header_bytes > min(_MAX_HEADER_BYTES, len(content) - 16):
-        raise Damaged(f"{place} is damaged: its header is {header_bytes} bytes long; write the record set again.")
+        raise Damaged(
+            f"{place} is damaged: its header is {header_bytes} bytes long; make it anew: pileus data index DEST"
+        )
     try:
         header = msgspec.json.decode(content[12 : 12 + header_bytes], type=_Header)
     except msgspec.DecodeError as error:
-        raise Damaged(f"{place} has a header that cannot be read ({error}); write the record set again.") from error
+        raise Damaged(
+            f"{place} has a header that cannot be read ({error}); make it anew: pileus data index DEST"
+        ) from error
     if header.version != _VERSION:
-        raise Damaged(f"{place} is of version {header.version}, not {_VERSION}; use the Pileus that wrote it.")
+        raise Damaged(f"{place} is of version {header.version}, not {_VERSION}; {_REMEDY}")
     base = 12 + header_bytes + -(12 + header_bytes) % _ALIGNMENT
     return _columns(header, memoryview(content)[base:-4], place)
 
@@ -218,8 +245,8 @@ def _columns(header: _Header, body: memoryview, place: str) -> Index:
         stop = column.start + column.count * dtype.itemsize
         sized = column.name == "id_text" or column.count == counts.get(column.name)
         if column.dtype != DTYPES.get(column.name) or not 0 <= column.start <= stop <= len(body) or not sized:
-            raise Damaged(f"{place} has an impossible column {column.name!r}; write the record set again.")
+            raise Damaged(f"{place} has an impossible column {column.name!r}; {_REMEDY}")
         arrays[column.name] = np.frombuffer(body[column.start : stop], dtype)
     if arrays.keys() != DTYPES.keys():
-        raise Damaged(f"{place} lacks columns; write the record set again.")
+        raise Damaged(f"{place} lacks columns; {_REMEDY}")
     return Index(**arrays)  # type: ignore[arg-type]  # dtypes are tested above

@@ -13,11 +13,12 @@ from pileus.store import Store
 
 MANIFEST_KEY = "manifest.json"
 FORMAT = "pileus-records"
-VERSION = 1
-SPLITS = ("train", "validation", "test")
-"""Names by the numbers in the index."""
+VERSION = 2
 
-SHARD_KEY = re.compile(r"shard-\d{5,}-of-\d{5,}\.tfrecord")
+SHARD_KEY = re.compile(r"shard-(?P<number>\d{5,})-of-(?P<total>\d{5,})(-r\d+)?\.tfrecord")
+INDEX_KEY = "index.bin"
+_INDEX_KEYS = re.compile(r"index(-r\d+)?\.bin")
+_BESIDE_KEY = re.compile(r"shard-\d{5,}-of-\d{5,}(-r\d+)?\.(idx|part)")
 _MAX_BYTES = 64 << 20
 
 
@@ -43,6 +44,11 @@ class Origin(Spec, frozen=True):
     channels: int | None
     validation: float
     """Share of given training samples that was moved to validation."""
+    encode: str = "auto"
+    """How images were stored, and the quality of JPEG where one was asked for."""
+    quality: int | None = None
+    num_shards: int | None = None
+    """None: as many as the size of a shard makes."""
 
 
 class Manifest(Spec, frozen=True):
@@ -51,7 +57,7 @@ class Manifest(Spec, frozen=True):
     format: str
     version: int
     fingerprint: str
-    """SHA-256 over classes, preprocessing and every record with its split; not over how shards were cut."""
+    """SHA-256 over classes, preprocessing and every record; not over how shards were cut."""
     classes: tuple[str, ...]
     records: int
     splits: dict[str, int]
@@ -59,14 +65,46 @@ class Manifest(Spec, frozen=True):
     """(H, W, C) of every image; None where they vary."""
     preprocessing: Preprocessing | None
     shards: tuple[Shard, ...]
+    index: str
+    """Key of the index."""
     index_checksum: int
     """The checksum that the index ends with."""
-    origin: Origin
+    origin: Origin | None
+    """None: not known any more, the manifest was made anew from the shards alone."""
+    dropped: int = 0
+    """Records that a repair took out because they were damaged and no source was at hand."""
     checksum: str = ""
 
 
 def shard_key(position: int, total: int) -> str:
     return f"shard-{position:05}-of-{total:05}.tfrecord"
+
+
+def revised(key: str) -> str:
+    """The key for another value in the place of `key`, for a writer that may not touch what readers hold."""
+    stem, _, suffix = key.rpartition(".")
+    first, _, revision = stem.partition("-r")
+    return f"{first}-r{int(revision or 0) + 1}.{suffix}"
+
+
+def offsets_key(shard: str) -> str:
+    """The text beside a shard that names where its records lie, as `tfrecord2idx` writes it and DALI reads it."""
+    return shard.removesuffix(".tfrecord") + ".idx"
+
+
+def part_key(shard: str) -> str:
+    """What an unfinished write knows of a shard that is whole."""
+    return shard.removesuffix(".tfrecord") + ".part"
+
+
+def is_own(key: str) -> bool:
+    """Whether a key is one that a record set has."""
+    return key == MANIFEST_KEY or any(own.fullmatch(key) for own in (SHARD_KEY, _INDEX_KEYS, _BESIDE_KEY))
+
+
+def shards_found(store: Store) -> list[str]:
+    """Keys of all shards that are there, finished set or not."""
+    return [key for key in store.list("shard-") if SHARD_KEY.fullmatch(key)]
 
 
 def encode(manifest: Manifest) -> bytes:
@@ -80,11 +118,16 @@ def decode(content: bytes, place: str) -> Manifest:
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
-        raise Damaged(f"{place} is not a manifest of records ({error}); write the record set again.") from error
+        raise Damaged(
+            f"{place} is not a manifest of records ({error}); make it anew: pileus data repair DEST"
+        ) from error
     if manifest.format != FORMAT or manifest.version != VERSION:
-        raise Damaged(f"{place} is {manifest.format} version {manifest.version}, not {FORMAT} version {VERSION}.")
+        raise Damaged(
+            f"{place} is {manifest.format} version {manifest.version}, not {FORMAT} version {VERSION}; "
+            "write the record set again."
+        )
     if encode(manifest) != content:
-        raise Damaged(f"{place} is damaged: its checksum does not hold; write the record set again.")
+        raise Damaged(f"{place} is damaged: its checksum does not hold; make it anew: pileus data repair DEST")
     return manifest
 
 
@@ -104,6 +147,6 @@ def load(store: Store) -> Manifest:
     manifest = find(store)
     if manifest is not None:
         return manifest
-    if any(SHARD_KEY.fullmatch(key) for key in store.list("shard-")):
+    if shards_found(store):
         raise SourceError(f"the record set {store.uri} was not finished; write it again: pileus data write SOURCE DEST")
     raise SourceError(f"{store.uri} holds no record set ({MANIFEST_KEY} is absent); check the path.")

@@ -27,8 +27,7 @@ class RecordSet:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._manifest = manifest.load(store)
-        self._index = index.load(store, self._manifest.index_checksum)
-        _check_agreement(self._manifest, self._index, store.uri)
+        self._index = index.load(store, self._manifest)
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return open_records, (self._store.uri,)
@@ -184,13 +183,3 @@ def open_records(place: str) -> RecordSet:
     SourceError where there is none or it was not finished; Damaged where its index or manifest is.
     """
     return RecordSet(open_store(place))
-
-
-def _check_agreement(described: manifest.Manifest, columns: index.Index, uri: str) -> None:
-    """Every position in the index is within bounds, and it has as many records as the manifest."""
-    shard_sizes = np.array([shard.size_bytes for shard in described.shards], np.int64)
-    problem = index.disagreement(columns, shard_sizes, len(described.classes))
-    if problem is None and len(columns) != described.records:
-        problem = f"it has {len(columns)} records, not {described.records}"
-    if problem is not None:
-        raise Damaged(f"{uri}/{index.INDEX_KEY} does not fit the manifest: {problem}; write the record set again.")

@@ -9,8 +9,9 @@ import numpy as np
 
 from pileus.errors import Damaged, NotFound
 from pileus.records import example as examples
-from pileus.records import frame, index, manifest
-from pileus.records.write import fingerprint, record_digest
+from pileus.records import frame, index, manifest, scan
+from pileus.records.part import offsets_text, record_digest
+from pileus.records.write import fingerprint
 from pileus.store import Store, open_store
 
 
@@ -51,7 +52,7 @@ class VerifyReport:
 
 
 def verify_records(place: str, progress: Callable[[int, int], None] = lambda done, total: None) -> VerifyReport:
-    """Check frames, checksums, messages, index and manifest against one another.
+    """Check frames, checksums, messages, offsets beside the shards, index and manifest against one another.
 
     `progress` is told (shards done, shards). SourceError where the place holds nothing of a record set. Holds
     one shard in memory.
@@ -59,8 +60,8 @@ def verify_records(place: str, progress: Callable[[int, int], None] = lambda don
     store = open_store(place)
     report = VerifyReport(store.uri)
     described = _described(store, report)
-    names = [shard.name for shard in described.shards] if described else _shards_found(store)
-    columns = _columns(store, described, report)
+    names = [shard.name for shard in described.shards] if described else manifest.shards_found(store)
+    columns = _columns(store, described, report) if described else None
     digests: list[bytes] = []
     for position, name in enumerate(names):
         digests += _verify_shard(store, name, _Expected(described, columns, position), report)
@@ -68,7 +69,7 @@ def verify_records(place: str, progress: Callable[[int, int], None] = lambda don
     if described and columns is not None:
         if not report.damage:
             _check_whole(described, columns, digests, report)
-        stray = set(_shards_found(store)) - set(names)
+        stray = set(manifest.shards_found(store)) - set(names)
         report.damage += [Damage("a shard that is not of this set", name) for name in sorted(stray)]
     return report
 
@@ -88,8 +89,19 @@ class _Expected:
     def rows(self) -> range:
         """The set's records that lie in this shard."""
         assert self.columns is not None
-        start, stop = np.searchsorted(self.columns.shard, [self.position, self.position + 1])
-        return range(int(start), int(stop))
+        return rows_of(self.columns, self.position)
+
+    def holder_of(self, content: bytes) -> str | None:
+        """The shard whose bytes these are by the manifest's checksums."""
+        whole = (len(content), frame.crc32c(content))
+        shards = self.described.shards if self.described else ()
+        return next((shard.name for shard in shards if (shard.size_bytes, shard.crc) == whole), None)
+
+
+def rows_of(columns: index.Index, shard: int) -> range:
+    """The set's records that lie in one shard."""
+    start, stop = np.searchsorted(columns.shard, [shard, shard + 1])
+    return range(int(start), int(stop))
 
 
 def _described(store: Store, report: VerifyReport) -> manifest.Manifest | None:
@@ -99,34 +111,23 @@ def _described(store: Store, report: VerifyReport) -> manifest.Manifest | None:
         report.damage.append(Damage(str(error)))
         return None
     if described is None:
-        if not _shards_found(store):
+        if not manifest.shards_found(store):
             manifest.load(store)
-        report.damage.append(Damage(f"{manifest.MANIFEST_KEY} is missing: the set was not finished; write it again"))
+        report.damage.append(Damage(f"{manifest.MANIFEST_KEY} is missing: the set was not finished or lost it"))
     return described
 
 
-def _shards_found(store: Store) -> list[str]:
-    return [key for key in store.list("shard-") if manifest.SHARD_KEY.fullmatch(key)]
-
-
-def _columns(store: Store, described: manifest.Manifest | None, report: VerifyReport) -> index.Index | None:
+def _columns(store: Store, described: manifest.Manifest, report: VerifyReport) -> index.Index | None:
     try:
-        columns = index.load(store, described.index_checksum if described else None)
+        return index.load(store, described)
     except Damaged as error:
         report.damage.append(Damage(str(error)))
         return None
-    if described is None:
-        return None
-    sizes = np.array([shard.size_bytes for shard in described.shards], np.int64)
-    problem = index.disagreement(columns, sizes, len(described.classes))
-    if problem is not None:
-        report.damage.append(Damage(f"{index.INDEX_KEY} does not fit the manifest: {problem}"))
-        return None
-    return columns
 
 
 def _verify_shard(store: Store, name: str, expected: _Expected, report: VerifyReport) -> list[bytes]:
     """The digests of its records; all damage goes to the report."""
+    beside = offsets_beside(store, name)
     try:
         content = store.get(name).content
     except NotFound:
@@ -134,39 +135,56 @@ def _verify_shard(store: Store, name: str, expected: _Expected, report: VerifyRe
         return []
     report.shards += 1
     report.size_bytes += len(content)
-    before = len(report.damage)
+    holder = expected.holder_of(content)
+    if holder not in (None, name):
+        report.damage.append(Damage(f"swapped: it holds the bytes of {holder}", name))
+        return []
     if expected.columns is None:
-        digests = [record_digest(data) for data in _scanned(content, name, report)]
+        found = _scanned(content, name, beside, report)
     else:
-        digests = [record_digest(data) for data in _compared(content, name, expected, report)]
-    shard = expected.shard
-    if (
-        shard
-        and len(report.damage) == before
-        and (len(content), frame.crc32c(content)) != (shard.size_bytes, shard.crc)
-    ):
-        what = f"{len(content)} bytes that are not the {shard.size_bytes} bytes of the manifest's checksum"
+        found = _compared(content, name, expected, report)
+    before = len(report.damage)
+    digests = [record_digest(data) for data in found]
+    if expected.shard and holder is None and len(report.damage) == before:
+        what = f"{len(content)} bytes that are not the {expected.shard.size_bytes} bytes of the manifest's checksum"
         report.damage.append(Damage(what, name))
+    if expected.columns is not None:
+        rows = expected.rows()
+        if beside != offsets_text(expected.columns, slice(rows.start, rows.stop)):
+            what = "missing" if beside is None else "not the offsets and sizes of the records"
+            report.damage.append(
+                Damage(f"the text of offsets beside it ({manifest.offsets_key(name)}) is {what}", name)
+            )
     report.records += len(digests)
     return digests
 
 
-def _scanned(content: bytes, name: str, report: VerifyReport) -> Iterator[bytes]:
-    """Follow the frames without an index; a damaged length ends the walk, the next start being unknown."""
-    offset, record = 0, 0
-    while offset < len(content):
-        length = frame.header_length(content[offset : offset + frame.HEADER_BYTES])
-        if length is None or length > len(content) - offset - frame.OVERHEAD_BYTES:
-            what = "length or its checksum does not hold" if length is None else "truncated"
-            report.damage.append(Damage(f"{what}; the rest of the shard was not read", name, record, offset))
-            return
-        start, stop = offset + frame.HEADER_BYTES, offset + frame.HEADER_BYTES + length
-        data = content[start:stop]
-        if content[stop : stop + frame.FOOTER_BYTES] == frame.footer(frame.crc32c(data)):
-            yield data
-        else:
-            report.damage.append(Damage("checksum of the data does not hold", name, record, offset))
-        offset, record = stop + frame.FOOTER_BYTES, record + 1
+def offsets_beside(store: Store, shard: str) -> bytes | None:
+    """The text of offsets beside a shard, None where it is not there."""
+    try:
+        return store.get(manifest.offsets_key(shard)).content
+    except NotFound:
+        return None
+
+
+def _scanned(content: bytes, name: str, beside: bytes | None, report: VerifyReport) -> Iterator[bytes]:
+    """Follow the frames without an index, past a damaged length by the text of offsets."""
+    for found in scan.frames(content, scan.starts_of(beside or b"")):
+        what = found.what + ("; the rest of the shard was not read" if found.ends else "")
+        if found.data is not None:
+            what = _malformed(found.data)
+        if what:
+            report.damage.append(Damage(what, name, found.record, found.offset))
+        elif found.data is not None:
+            yield found.data
+
+
+def _malformed(data: bytes) -> str:
+    try:
+        examples.decode(data)
+    except examples.Malformed as error:
+        return f"not an image example: {error}"
+    return ""
 
 
 def _compared(content: bytes, name: str, expected: _Expected, report: VerifyReport) -> Iterator[bytes]:
@@ -182,14 +200,14 @@ def _compared(content: bytes, name: str, expected: _Expected, report: VerifyRepo
             what = f"truncated: the shard ends at byte {len(content)}; {lost} of {len(rows)} records lost"
             report.damage.append(Damage(what, name, record, offset))
             return
-        problem = _problem(framed, columns, row, expected.described)
+        problem = problem_of(framed, columns, row, expected.described)
         if problem:
             report.damage.append(Damage(problem, name, record, offset))
         else:
             yield framed[frame.HEADER_BYTES : -frame.FOOTER_BYTES]
 
 
-def _problem(framed: bytes, columns: index.Index, row: int, described: manifest.Manifest | None) -> str | None:
+def problem_of(framed: bytes, columns: index.Index, row: int, described: manifest.Manifest | None) -> str | None:
     """What is wrong with one record, in words."""
     length = int(columns.length[row])
     found = frame.header_length(framed[: frame.HEADER_BYTES])
@@ -227,6 +245,7 @@ def _as_indexed(data: bytes, columns: index.Index, row: int, classes: tuple[str,
         label=label,
         class_text=classes[label],
         id=columns.id(row),
+        split=int(columns.split[row]),
     )
     encoded, image_offset = examples.encode(example)
     return encoded if image_offset == start and index.key_of(example.id) == int(columns.key[row]) else b""
@@ -238,6 +257,7 @@ def _differing(example: examples.Example, image_offset: int, columns: index.Inde
         "image_offset": image_offset,
         "image_length": len(example.image),
         "label": example.label,
+        "split": example.split,
         "height": example.height,
         "width": example.width,
         "channels": example.channels,
@@ -252,9 +272,9 @@ def _check_whole(
     described: manifest.Manifest, columns: index.Index, digests: list[bytes], report: VerifyReport
 ) -> None:
     """The set's own fingerprint and counts, once all records are found to be whole."""
-    report.fingerprint = fingerprint(described.classes, described.preprocessing, columns.split, b"".join(digests))
-    counts = np.bincount(columns.split, minlength=len(manifest.SPLITS)).tolist()
+    report.fingerprint = fingerprint(described.classes, described.preprocessing, b"".join(digests))
+    counts = np.bincount(columns.split, minlength=len(examples.SPLITS)).tolist()
     if report.fingerprint != described.fingerprint:
         report.damage.append(Damage("the fingerprint of the records is not the one that the manifest names"))
-    if dict(zip(manifest.SPLITS, counts, strict=True)) != described.splits:
+    if dict(zip(examples.SPLITS, counts, strict=True)) != described.splits:
         report.damage.append(Damage(f"the manifest says {described.splits}, the index {counts}"))

@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from pileus.data.ports import Encoded, Sample, Split
@@ -70,9 +72,10 @@ def test_samples_without_a_split_get_one(tmp_path: Path) -> None:
 
 def test_shards_are_cut_evenly_by_size(tmp_path: Path) -> None:
     source = open_source(str(write_idx(tmp_path, train=100)))
-    ranges = plan_shards(source, _SMALL)
-    assert [position for samples in ranges for position in samples] == list(range(105))
-    assert {len(samples) for samples in ranges} <= {len(ranges[0]), len(ranges[0]) + 1, len(ranges[0]) - 1}
+    pieces = plan_shards(source, _SMALL)
+    assert [position for piece in pieces for position in piece.samples] == list(range(105))
+    lengths = [len(piece.samples) for piece in pieces]
+    assert max(lengths) - min(lengths) <= 1
     write_records(source, str(tmp_path / "set"), options=_SMALL)
     sizes = [shard.size_bytes for shard in open_records(str(tmp_path / "set")).manifest.shards]
     assert all(700 < size < 1500 for size in sizes)
@@ -201,28 +204,93 @@ def test_what_a_killed_write_left_is_replaced(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "set").iterdir()) == [
         "index.bin",
         "manifest.json",
+        "shard-00000-of-00001.idx",
         "shard-00000-of-00001.tfrecord",
     ]
     assert verify_records(str(tmp_path / "set")).ok
 
 
-def test_a_write_killed_at_any_moment_can_be_done_again(tmp_path: Path) -> None:
-    """Killed by SIGKILL once it has put its first shard of many."""
-    place = tmp_path / "set"
-    idx = write_idx(tmp_path / "idx", train=2000)
-    command = [sys.executable, "-m", "pileus", "data", "write", str(idx), str(place), "--shard-size", "1KB"]
+@contextmanager
+def _writing(idx: Path, place: Path, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`pileus data write` of many shards in a process group of its own, once the first of them is known for whole."""
+    command = [sys.executable, "-m", "pileus", "data", "write", str(idx), str(place), "--shard-size", "1KB", *options]
     with subprocess.Popen(
-        command, stderr=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(_ROOT / "src")}
+        command,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(_ROOT / "src")},
+        start_new_session=True,
     ) as writer:
-        while not list(place.glob("shard-*")):
+        while not list(place.glob("*.part")):
             assert writer.poll() is None
+        yield writer
+
+
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_a_write_that_was_killed_goes_on_where_it_was(tmp_path: Path, processes: str) -> None:
+    place = tmp_path / "set"
+    idx = write_idx(tmp_path / "idx", train=3000)
+    with _writing(idx, place, "--processes", processes) as writer:
+        children = psutil.Process(writer.pid).children(recursive=True)
         writer.send_signal(signal.SIGKILL)
-    assert writer.returncode == -signal.SIGKILL
+        assert not psutil.wait_procs(children, timeout=10)[1]
     assert not (place / manifest.MANIFEST_KEY).exists()
     with pytest.raises(SourceError, match="not finished"):
         open_records(str(place))
-    write_records(open_source(str(idx)), str(place))
+    whole = [path.with_suffix(".tfrecord") for path in place.glob("*.part")]
+    before = {path: path.stat().st_ino for path in whole}
+    damaged = whole.pop()
+    damaged.write_bytes(damaged.read_bytes()[:-1])
+    summary = write_records(open_source(str(idx)), str(place), options=_SMALL)
+    assert all(path.stat().st_ino == before[path] for path in whole)
+    assert damaged.stat().st_ino != before[damaged]
     assert verify_records(str(place)).ok
+    assert not list(place.glob("*.part"))
+    again = write_records(open_source(str(idx)), str(tmp_path / "again"), options=_SMALL)
+    assert again.manifest == summary.manifest
+
+
+def test_ctrl_c_ends_a_parallel_write_quietly(tmp_path: Path) -> None:
+    place = tmp_path / "set"
+    with _writing(write_idx(tmp_path / "idx", train=3000), place, "--processes", "2") as writer:
+        os.killpg(writer.pid, signal.SIGINT)
+        _, told = writer.communicate(timeout=20)
+    assert writer.returncode == 130
+    assert b"Traceback" not in told
+    assert not (place / manifest.MANIFEST_KEY).exists()
+
+
+def test_a_killed_packing_process_is_told(tmp_path: Path) -> None:
+    place = tmp_path / "set"
+    with _writing(write_idx(tmp_path / "idx", train=3000), place, "--processes", "2") as writer:
+        packers = [
+            child for child in psutil.Process(writer.pid).children() if "spawn_main" in " ".join(child.cmdline())
+        ]
+        packers[0].kill()
+        _, told = writer.communicate(timeout=20)
+    assert writer.returncode == 1
+    assert b"was killed" in told
+    assert b"Traceback" not in told
+    assert not (place / manifest.MANIFEST_KEY).exists()
+
+
+def test_the_bytes_do_not_depend_on_the_processes(tmp_path: Path) -> None:
+    photos = write_folder(tmp_path / "photos")
+    contents = []
+    for processes in (1, 3):
+        place = tmp_path / str(processes)
+        options = WriteOptions(num_shards=4, resize=(6, 6), encode="jpeg")
+        write_records(open_source(str(photos)), str(place), options=options, processes=processes)
+        contents.append({path.name: path.read_bytes() for path in place.iterdir()})
+    assert contents[0] == contents[1]
+    assert sum(name.endswith(".tfrecord") for name in contents[0]) == 4
+
+
+def test_a_bad_sample_in_another_process_is_told(tmp_path: Path) -> None:
+    photos = write_folder(tmp_path / "photos")
+    (photos / "dog" / "1.jpg").write_bytes((photos / "dog" / "1.jpg").read_bytes()[:-30])
+    with pytest.raises(SourceError, match=r"1\.jpg cannot be used"):
+        write_records(open_source(str(photos)), str(tmp_path / "set"), options=WriteOptions(num_shards=3), processes=2)
+    assert not (tmp_path / "set" / manifest.MANIFEST_KEY).exists()
 
 
 @pytest.fixture
@@ -283,10 +351,10 @@ def test_impossible_options_are_refused(options: dict[str, object]) -> None:
 
 
 def test_progress_is_told_to_the_end(tmp_path: Path) -> None:
-    told: list[tuple[int, int]] = []
-    source = open_source(str(write_idx(tmp_path / "idx", train=500)))
-    write_records(source, str(tmp_path / "set"), progress=lambda done, total: told.append((done, total)))
-    assert told == [(0, 505), (200, 505), (400, 505), (505, 505)]
+    told: list[tuple[int, int, int]] = []
+    source = open_source(str(write_idx(tmp_path / "idx", train=95)))
+    write_records(source, str(tmp_path / "set"), progress=lambda *done: told.append(done))
+    assert told == [(64, 100, 64 * 20), (100, 100, 100 * 20)]
 
 
 def test_records_written_from_records_are_the_same(tmp_path: Path) -> None:

@@ -8,20 +8,17 @@ import numpy as np
 
 from pileus.records import manifest
 from pileus.records.example import Example
-from pileus.records.write import Entry, finish, write_shard
+from pileus.records.write import finish, write_shard
 from pileus.spec.preprocessing import Preprocessing
 from pileus.store import Store
 
 CLASSES = ("a", "b", "c")
 
 
-def entries() -> list[Entry]:
+def examples() -> list[Example]:
     numbers = np.random.default_rng(1)
     return [
-        Entry(
-            Example(numbers.bytes(12), "raw", 2, 2, 3, number % 3, CLASSES[number % 3], f"id-{number}"),
-            number % 3,
-        )
+        Example(numbers.bytes(12), "raw", 2, 2, 3, number % 3, CLASSES[number % 3], f"id-{number}", number % 3)
         for number in range(10)
     ]
 
@@ -34,14 +31,14 @@ def origin() -> manifest.Origin:
 
 def write_set(
     store: Store,
-    written: Sequence[Entry] | None = None,
+    written: Sequence[Example] | None = None,
     *,
     num_shards: int = 3,
     classes: tuple[str, ...] = CLASSES,
     preprocessing: Preprocessing | None = None,
 ) -> manifest.Manifest:
-    cut = np.array_split(np.arange(len(written or entries())), num_shards)
-    chosen = list(written or entries())
+    cut = np.array_split(np.arange(len(written or examples())), num_shards)
+    chosen = list(written or examples())
     parts = [
         write_shard(store, manifest.shard_key(number, num_shards), [chosen[row] for row in rows])
         for number, rows in enumerate(cut)

@@ -12,9 +12,8 @@ from pileus.errors import Damaged, SourceError, UsageError
 from pileus.records import RecordSet, open_records
 from pileus.records.example import Example
 from pileus.records.index import key_of
-from pileus.records.write import Entry
 from pileus.store import open_store
-from tests.unit.records.sets import CLASSES, entries, write_set
+from tests.unit.records.sets import CLASSES, examples, write_set
 
 _SHARD = "shard-00001-of-00003.tfrecord"
 
@@ -26,7 +25,7 @@ def records(tmp_path: Path) -> RecordSet:
 
 
 def _images() -> list[bytes]:
-    return [entry.example.image for entry in entries()]
+    return [example.image for example in examples()]
 
 
 def test_a_set_gives_what_was_written(records: RecordSet) -> None:
@@ -79,8 +78,8 @@ def test_columns_cannot_be_written(records: RecordSet) -> None:
 
 
 def test_varying_images_are_no_one_array(tmp_path: Path) -> None:
-    odd = Entry(Example(bytes(3), "raw", 1, 1, 3, 0, "a", "odd"), 0)
-    write_set(open_store(tmp_path), [*entries(), odd])
+    odd = Example(bytes(3), "raw", 1, 1, 3, 0, "a", "odd", 0)
+    write_set(open_store(tmp_path), [*examples(), odd])
     records = open_records(str(tmp_path))
     assert records.shape is None
     assert bytes(records[10]) == bytes(3)

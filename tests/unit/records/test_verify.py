@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 
 from pileus.errors import SourceError
-from pileus.records import Damage, VerifyReport, index, manifest, verify_records
+from pileus.records import Damage, VerifyReport, manifest, verify_records
 from pileus.records.write import write_shard
 from pileus.store import open_store
-from tests.unit.records.sets import entries, write_set
+from tests.unit.records.sets import examples, write_set
 
 _SHARDS = [manifest.shard_key(number, 3) for number in range(3)]
 
@@ -70,15 +70,39 @@ def test_bytes_after_the_last_record_are_seen(place: Path) -> None:
     assert _found(place) == [(_SHARDS[2], None, None)]
 
 
+def test_swapped_shards_are_seen(place: Path) -> None:
+    one, other = ((place / name).read_bytes() for name in _SHARDS[1:])
+    (place / _SHARDS[1]).write_bytes(other)
+    (place / _SHARDS[2]).write_bytes(one)
+    assert [(damage.shard, damage.what) for damage in verify_records(str(place)).damage] == [
+        (_SHARDS[1], f"swapped: it holds the bytes of {_SHARDS[2]}"),
+        (_SHARDS[2], f"swapped: it holds the bytes of {_SHARDS[1]}"),
+    ]
+
+
 def test_a_whole_record_in_a_wrong_place_is_seen(place: Path) -> None:
-    (place / _SHARDS[1]).write_bytes((place / _SHARDS[2]).read_bytes())
+    content, other = ((place / name).read_bytes() for name in _SHARDS[1:])
+    frame_bytes = len(content) // 3
+    (place / _SHARDS[1]).write_bytes(content[:frame_bytes] + other[frame_bytes:])
     report = verify_records(str(place))
-    assert [one.record for one in report.damage] == [0, 1, 2]
+    assert [one.record for one in report.damage] == [1, 2]
     assert all("index disagrees" in one.what for one in report.damage)
 
 
+@pytest.mark.parametrize("content", [None, b"0 12\n", b"no offsets"])
+def test_a_wrong_text_of_offsets_is_seen(place: Path, content: bytes | None) -> None:
+    path = place / manifest.offsets_key(_SHARDS[1])
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    (damage,) = verify_records(str(place)).damage
+    assert damage.shard == _SHARDS[1]
+    assert path.name in damage.what
+
+
 def test_without_an_index_the_records_are_still_checked(place: Path) -> None:
-    _flip(place / index.INDEX_KEY, 40)
+    _flip(place / manifest.INDEX_KEY, 40)
     frame_bytes = (place / _SHARDS[1]).stat().st_size // 3
     _flip(place / _SHARDS[1], frame_bytes + 30)
     _flip(place / _SHARDS[2], frame_bytes)
@@ -88,7 +112,7 @@ def test_without_an_index_the_records_are_still_checked(place: Path) -> None:
         (_SHARDS[1], 1, frame_bytes),
         (_SHARDS[2], 1, frame_bytes),
     ]
-    assert report.records == 4 + 2 + 1
+    assert report.records == 4 + 2 + 2
 
 
 @pytest.mark.parametrize("damage", ["flipped", "missing"])
@@ -104,7 +128,7 @@ def test_without_a_manifest_the_records_are_still_checked(place: Path, damage: s
 
 
 def test_a_stray_shard_is_seen(place: Path) -> None:
-    write_shard(open_store(place), "shard-00007-of-00009.tfrecord", entries()[:1])
+    write_shard(open_store(place), "shard-00007-of-00009.tfrecord", examples()[:1])
     assert _found(place) == [("shard-00007-of-00009.tfrecord", None, None)]
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from pileus.errors import AlreadyExists, Damaged, SourceError
-from pileus.records import index, manifest, open_records
+from pileus.records import manifest, open_records
 from pileus.records.example import Example
-from pileus.records.write import Entry, finish, write_shard
+from pileus.records.write import finish, write_shard
 from pileus.spec.preprocessing import Drawing, Picture
 from pileus.store import Store, open_store
-from tests.unit.records.sets import entries, origin, write_set
+from tests.unit.records.sets import examples, origin, write_set
 
 
 def test_the_bytes_follow_from_the_records_alone(tmp_path: Path) -> None:
@@ -23,8 +23,11 @@ def test_the_bytes_follow_from_the_records_alone(tmp_path: Path) -> None:
     assert names == [
         "index.bin",
         "manifest.json",
+        "shard-00000-of-00003.idx",
         "shard-00000-of-00003.tfrecord",
+        "shard-00001-of-00003.idx",
         "shard-00001-of-00003.tfrecord",
+        "shard-00002-of-00003.idx",
         "shard-00002-of-00003.tfrecord",
     ]
     for name in names:
@@ -38,11 +41,11 @@ def test_the_fingerprint_does_not_depend_on_the_shards(tmp_path: Path) -> None:
 
 
 def test_the_fingerprint_covers_everything_that_training_sees(tmp_path: Path) -> None:
-    base = entries()
-    pixel = Entry(base[0].example._replace(image=bytes(12)), base[0].split)
-    label = Entry(base[0].example._replace(label=1, class_text="b"), base[0].split)
-    renamed = Entry(base[0].example._replace(id="another"), base[0].split)
-    moved = Entry(base[0].example, 2)
+    base = examples()
+    pixel = base[0]._replace(image=bytes(12))
+    label = base[0]._replace(label=1, class_text="b")
+    renamed = base[0]._replace(id="another")
+    moved = base[0]._replace(split=2)
     prints = {
         write_set(open_store(tmp_path / str(number)), [first, *base[1:]]).fingerprint
         for number, first in enumerate((base[0], pixel, label, renamed, moved))
@@ -70,15 +73,15 @@ def test_pictures_of_one_shape_are_pictures_of_that_shape(tmp_path: Path) -> Non
 
 
 def test_varying_shapes_have_no_preprocessing(tmp_path: Path) -> None:
-    odd = Entry(Example(bytes(3), "raw", 1, 1, 3, 0, "a", "odd"), 0)
-    described = write_set(open_store(tmp_path), [*entries(), odd])
+    odd = Example(bytes(3), "raw", 1, 1, 3, 0, "a", "odd", 0)
+    described = write_set(open_store(tmp_path), [*examples(), odd])
     assert described.shape is None
     assert described.preprocessing is None
 
 
 def test_ids_that_are_not_unique_are_refused_by_row(tmp_path: Path) -> None:
-    twice = entries()
-    twice[7] = Entry(twice[7].example._replace(id=twice[2].example.id), 0)
+    twice = examples()
+    twice[7] = twice[7]._replace(id=twice[2].id)
     with pytest.raises(SourceError, match="rows 3 and 8 have 'id-2' and 'id-2'"):
         write_set(open_store(tmp_path), twice)
     assert not (tmp_path / "manifest.json").exists()
@@ -100,12 +103,12 @@ def test_a_second_writer_of_something_else_is_refused(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     write_set(store)
     with pytest.raises(AlreadyExists, match="another writer"):
-        write_set(store, entries()[:-1])
+        write_set(store, examples()[:-1])
 
 
 def test_an_index_of_another_set_is_found_out(tmp_path: Path) -> None:
     write_set(open_store(tmp_path / "one"))
-    write_set(open_store(tmp_path / "two"), entries()[:-1])
+    write_set(open_store(tmp_path / "two"), examples()[:-1])
     (tmp_path / "one" / "index.bin").write_bytes((tmp_path / "two" / "index.bin").read_bytes())
     with pytest.raises(Damaged, match="belongs to another manifest"):
         open_records(str(tmp_path / "one"))
@@ -119,6 +122,8 @@ from tests.unit.records.sets import write_set
 class Dying:
     def __init__(self, store, last):
         self.store, self.last, self.uri = store, last, store.uri
+    def delete(self, key):
+        self.store.delete(key)
     def put(self, key, content, *, if_absent=False):
         if key == self.last:
             os.kill(os.getpid(), 9)
@@ -128,7 +133,7 @@ write_set(Dying(open_store(sys.argv[1]), sys.argv[2]))
 """
 
 
-@pytest.mark.parametrize("key", ["shard-00001-of-00003.tfrecord", index.INDEX_KEY, manifest.MANIFEST_KEY])
+@pytest.mark.parametrize("key", ["shard-00001-of-00003.tfrecord", manifest.INDEX_KEY, manifest.MANIFEST_KEY])
 def test_a_write_killed_before_any_put_reads_as_nothing(tmp_path: Path, key: str) -> None:
     root = Path(__file__).resolve().parents[3]
     died = subprocess.run(
@@ -145,7 +150,7 @@ def test_a_write_killed_before_any_put_reads_as_nothing(tmp_path: Path, key: str
 
 def test_shards_may_be_written_in_any_order(tmp_path: Path) -> None:
     def part(store: Store, number: int) -> object:
-        return write_shard(store, manifest.shard_key(number, 2), entries()[5 * number : 5 * number + 5])
+        return write_shard(store, manifest.shard_key(number, 2), examples()[5 * number : 5 * number + 5])
 
     for place, order in (("one", (0, 1)), ("two", (1, 0))):
         store = open_store(tmp_path / place)

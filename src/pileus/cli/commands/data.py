@@ -7,12 +7,14 @@ import re
 import shlex
 
 from pileus.cli.console import Console
+from pileus.data.options import CHECKS, ENCODES
 from pileus.data.ports import Split
 from pileus.data.sources.open import KINDS, open_source
 from pileus.data.sources.records import RecordSource
 from pileus.data.summary import SourceSummary, summarise
 from pileus.data.write import WriteOptions, WriteSummary, write_records
 from pileus.errors import UsageError
+from pileus.measure.environment import count_cores
 from pileus.records import VerifyReport, verify_records
 
 _SHOWN_CLASSES = 40
@@ -32,9 +34,14 @@ examples:
   pileus data write embedded:digits records/digits
   pileus data write path/to/mnist records/mnist --validation 0.1
   pileus data write path/to/photos records/photos --resize 64x64 --shard-size 256MB
+  pileus data write path/to/photos records/small --num-shards 8 --resize 224x224 --encode jpeg --quality 90
 
-A write that was interrupted leaves nothing that reads as a record set: run it again.
-A write of what DEST already holds does nothing."""
+--encode says how images are stored: auto: JPEG files as they are, all else as pixels; keep: every file as
+it is; raw: pixels; jpeg, png: as such files, those that are so already as they are (jpeg with --quality: anew).
+Of JPEG files that stay as they are, head and end are looked at; --check decode looks at every pixel.
+
+The bytes written do not depend on --processes. A write that was interrupted leaves nothing that reads as a
+record set; run again, it keeps the shards that are whole. A write of what DEST already holds does nothing."""
 
 _VERIFY_EPILOG = """example:
   pileus data verify records/mnist
@@ -56,12 +63,18 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     write.add_argument("source", metavar="SOURCE", help="labelled images, see below")
     write.add_argument("dest", metavar="DEST", help="folder or URI of the record set; new, empty or equal")
     _add_kind(write)
-    write.add_argument("--shard-size", metavar="BYTES", default="64MB", help="size of a shard (64MB); KB, MB, GB")
+    write.add_argument("--processes", metavar="N", type=int, help="processes that pack shards (all usable cores)")
+    size = write.add_mutually_exclusive_group()
+    size.add_argument("--shard-size", metavar="BYTES", default="64MB", help="size of a shard (64MB); KB, MB, GB")
+    size.add_argument("--num-shards", metavar="N", type=int, help="number of shards, in place of their size")
     write.add_argument("--resize", metavar="HxW", help="crop to this aspect and resize to H x W pixels")
     write.add_argument("--channels", type=int, choices=(1, 3), help="make all pictures grey (1) or colour (3)")
     write.add_argument(
         "--validation", metavar="F", type=float, default=0.0, help="share of given train to make validation (0)"
     )
+    write.add_argument("--encode", choices=ENCODES, default="auto", help="how images are stored, see below (auto)")
+    write.add_argument("--quality", metavar="Q", type=int, help="of JPEG, 1 to 100, with --encode jpeg (90)")
+    write.add_argument("--check", choices=CHECKS, default="head", help="of JPEG files that stay as they are (head)")
     write.set_defaults(call=write_call)
     verify = actions.add_parser("verify", description="Look for damage in a record set.", epilog=_VERIFY_EPILOG)
     verify.add_argument("dest", metavar="DEST", help="folder or URI of the record set")
@@ -79,14 +92,19 @@ def _add_kind(parser: argparse.ArgumentParser) -> None:
 def write_call(args: argparse.Namespace, console: Console) -> int:
     options = WriteOptions(
         shard_size_bytes=parse_size(args.shard_size),
+        num_shards=args.num_shards,
         resize=None if args.resize is None else parse_resize(args.resize),
         channels=args.channels,
         validation=args.validation,
+        encode=args.encode,
+        quality=args.quality,
+        check=args.check,
     )
+    processes = count_cores().usable if args.processes is None else args.processes
     source = open_source(args.source, args.kind)
     console.say(f"{args.source}: {len(source):,} images in {len(source.classes)} classes ({source.kind})")
     with console.progress("writing", "images") as progress:
-        summary = write_records(source, args.dest, options=options, progress=progress)
+        summary = write_records(source, args.dest, options=options, processes=processes, progress=progress)
     console.result(_written_document(summary), _written_text(summary, args.dest))
     return 0
 
@@ -239,7 +257,9 @@ def _facts(source: object, summary: SourceSummary) -> list[str]:
     if isinstance(source, RecordSource):
         shards = source.records.manifest.shards
         total = _size(sum(shard.size_bytes for shard in shards))
-        lines.append(f"{_plural(len(shards), 'shard')}, {total}, written from {source.records.manifest.origin.kind}")
+        origin = source.records.manifest.origin
+        whence = f"written from {origin.kind}" if origin else "made anew from its shards"
+        lines.append(f"{_plural(len(shards), 'shard')}, {total}, {whence}")
     if not summary.splits_given:
         lines.append("splits are made by hash of the sample id")
     return [*lines, f"fingerprint {summary.fingerprint}"]

@@ -10,8 +10,7 @@ from urllib.parse import unquote, urlsplit
 from pileus.data.sources import cifar, digits, folder, idx, manifest, records, strokes
 from pileus.data.sources.ports import ListedSource
 from pileus.errors import SourceError, UsageError
-from pileus.records.index import INDEX_KEY
-from pileus.records.manifest import MANIFEST_KEY, SHARD_KEY
+from pileus.records.manifest import INDEX_KEY, MANIFEST_KEY, SHARD_KEY
 
 EMBEDDED: dict[str, Callable[[], ListedSource]] = {
     "digits": digits.open_digits,

@@ -1,0 +1,72 @@
+"""The shape of a JPEG file, and that it is all there, without decoding it.
+
+Decoding takes some hundred times as long. What is unusual (rare kinds of coding, anything out of order) is left to the
+decoder, which alone decides what is damaged.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import NamedTuple
+
+from PIL import ExifTags
+from PIL.JpegImagePlugin import JpegImageFile
+
+_START_OF_FRAME = frozenset({0xC0, 0xC1, 0xC2})
+"""Baseline, extended and progressive, by Huffman codes."""
+_UNUSUAL = frozenset(range(0xC3, 0xD0)) - {0xC4}
+"""Lossless, hierarchical and arithmetic coding."""
+_APP1 = 0xE1
+"""Where EXIF and XMP are, which may say that the picture lies on its side."""
+_ON_ITS_SIDE = (5, 6, 7, 8)
+_START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
+_MAX_SEGMENTS = 1000
+
+
+class Shape(NamedTuple):
+    height: int
+    width: int
+    channels: int
+    """1 for grey, else 3: what the picture is decoded to."""
+
+
+def shape_of(content: bytes) -> Shape | None:
+    """None where only decoding can tell, or the end of the picture is not there."""
+    position, shape, is_plain = 2, None, True
+    for _ in range(_MAX_SEGMENTS):
+        if len(content) < position + 4 or content[position] != 0xFF:
+            return None
+        marker = content[position + 1]
+        length = int.from_bytes(content[position + 2 : position + 4], "big")
+        if marker in _UNUSUAL or marker < 0xC0 or length < 2 or (shape and marker in _START_OF_FRAME):
+            return None
+        if marker in _START_OF_FRAME:
+            shape = _shape(content[position + 4 : position + 2 + length])
+            if shape is None:
+                return None
+        is_plain = is_plain and marker != _APP1
+        position += 2 + length
+        if marker == _START_OF_SCAN:
+            if shape is None or content.rfind(_END_OF_IMAGE, position) < 0:
+                return None
+            return shape if is_plain else _upright(shape, content)
+    return None
+
+
+def _upright(shape: Shape, content: bytes) -> Shape | None:
+    """The shape of a picture that may have to be turned."""
+    try:
+        orientation = JpegImageFile(io.BytesIO(content)).getexif().get(ExifTags.Base.Orientation)
+    except Exception:  # whatever is wrong with it, the decoder finds and says
+        return None
+    return Shape(shape.width, shape.height, shape.channels) if orientation in _ON_ITS_SIDE else shape
+
+
+def _shape(frame: bytes) -> Shape | None:
+    """Of the segment that starts a frame: bits, height, width, components."""
+    if len(frame) < 6 or frame[0] != 8 or len(frame) != 6 + 3 * frame[5]:
+        return None
+    height, width = int.from_bytes(frame[1:3], "big"), int.from_bytes(frame[3:5], "big")
+    if not height or not width or frame[5] not in (1, 3):
+        return None
+    return Shape(height, width, frame[5])
