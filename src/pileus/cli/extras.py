@@ -13,6 +13,8 @@ from collections.abc import Mapping
 WITHOUT = {
     "train": "no training, evaluation, reports or embedded:digits",
     "serve": "no serving and no predictions",
+    "s3": "no s3:, gs:, az:, http: and https: places",
+    "hdfs": "no webhdfs: places",
     "dev": "no tests, types or lint of a checkout",
 }
 """By extra: what cannot be done where its libraries are missing."""

@@ -15,9 +15,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from pileus.errors import AlreadyExists, NotFound, StoreError, UsageError, VersionConflict
+from pileus.errors import AlreadyExists, NotFound, StoreError, VersionConflict
 from pileus.spec.values import digest
-from pileus.store.ports import Blob, checked_key
+from pileus.store.ports import Abilities, Blob, checked_key, checked_parts, checked_prefix
 
 _TEMPORARY = ".tmp-"
 _LOCK_DEADLINE_S = 30.0
@@ -27,6 +27,8 @@ _Guard = Callable[[], contextlib.AbstractContextManager[None]]
 
 class FileStore:
     """A store over one folder, made at the first put. A value's version is the hash of its content."""
+
+    abilities = Abilities()
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
@@ -47,10 +49,7 @@ class FileStore:
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         with self._told(key), self._path(key).open("rb") as file:
             parts = [os.pread(file.fileno(), stop - start, start) for start, stop in ranges]
-        for part, (start, stop) in zip(parts, ranges, strict=True):
-            if len(part) != stop - start:
-                raise StoreError(f"{self._path(key)} ends inside bytes [{start}, {stop}); it is truncated.")
-        return parts
+        return checked_parts(parts, ranges, str(self._path(key)))
 
     def put(self, key: str, content: bytes | memoryview, *, if_absent: bool = False) -> str:
         path = self._path(key)
@@ -69,9 +68,7 @@ class FileStore:
         return digest(content)
 
     def list(self, prefix: str = "") -> list[str]:
-        if ".." in prefix.split("/"):
-            raise UsageError(f"a prefix may not climb out of the store (got {prefix!r}); remove '..'.")
-        folder = self._root / prefix.rpartition("/")[0]
+        folder = self._root / checked_prefix(prefix).rpartition("/")[0]
         with self._told(prefix):
             keys = [
                 (Path(parent) / name).relative_to(self._root).as_posix()

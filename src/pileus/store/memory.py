@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
-from pileus.errors import AlreadyExists, NotFound, StoreError, UsageError, VersionConflict
-from pileus.store.ports import Blob, checked_key
+from pileus.errors import AlreadyExists, NotFound, VersionConflict
+from pileus.store.ports import Abilities, Blob, checked_key, checked_parts, checked_prefix
 
 
 class MemoryStore:
     """Safe for threads of one process; gone with it."""
+
+    abilities = Abilities()
 
     def __init__(self, name: str = "anonymous") -> None:
         self._name = name
@@ -28,9 +30,7 @@ class MemoryStore:
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         content = self.get(key).content
-        if any(stop > len(content) for _, stop in ranges):
-            raise StoreError(f"{self.uri}/{key} has {len(content)} bytes, fewer than the range asked for.")
-        return [content[start:stop] for start, stop in ranges]
+        return checked_parts([content[start:stop] for start, stop in ranges], ranges, f"{self.uri}/{key}")
 
     def put(self, key: str, content: bytes | memoryview, *, if_absent: bool = False) -> str:
         with self._lock:
@@ -45,8 +45,7 @@ class MemoryStore:
             return self._write(key, content)
 
     def list(self, prefix: str = "") -> list[str]:
-        if ".." in prefix.split("/"):
-            raise UsageError(f"a prefix may not climb out of the store (got {prefix!r}); remove '..'.")
+        checked_prefix(prefix)
         with self._lock:
             return sorted(key for key in self._blobs if key.startswith(prefix))
 

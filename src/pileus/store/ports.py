@@ -9,7 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from pileus.errors import UsageError
+from pileus.errors import StoreError, UsageError
+
+MAX_VALUE_BYTES = 4 << 30
+"""The largest value that is read from outside this machine: it is held in memory."""
 
 
 class Blob(NamedTuple):
@@ -19,6 +22,16 @@ class Blob(NamedTuple):
     version: str
 
 
+class Abilities(NamedTuple):
+    """What a store can do beside reading; StoreError for the rest, which says what can do it."""
+
+    write: bool = True
+    """`put` and `delete`."""
+    swap: bool = True
+    """Compare-and-swap in one step of the store itself."""
+    list: bool = True
+
+
 class Store(Protocol):
     """Errors: NotFound, AlreadyExists, VersionConflict; StoreError for a full disk, a read-only place or no access."""
 
@@ -26,6 +39,9 @@ class Store(Protocol):
     def uri(self) -> str:
         """Where this store lies, as `open_store` takes it."""
         ...
+
+    @property
+    def abilities(self) -> Abilities: ...
 
     def get(self, key: str) -> Blob: ...
 
@@ -56,3 +72,18 @@ def checked_key(key: str) -> str:
     if not key or any(part in ("", ".", "..") or part.startswith(".tmp-") for part in parts) or "\0" in key:
         raise UsageError(f"a store key is a relative name of plain parts (got {key!r}); remove '..' and empty parts.")
     return key
+
+
+def checked_prefix(prefix: str) -> str:
+    """The prefix itself, or UsageError where it climbs out of the store."""
+    if ".." in prefix.split("/"):
+        raise UsageError(f"a prefix may not climb out of the store (got {prefix!r}); remove '..'.")
+    return prefix
+
+
+def checked_parts(parts: Sequence[bytes], ranges: Sequence[tuple[int, int]], place: str) -> list[bytes]:
+    """What was read of the ranges; StoreError where one came short, the value having ended."""
+    for part, (start, stop) in zip(parts, ranges, strict=True):
+        if len(part) != stop - start:
+            raise StoreError(f"{place} ends inside bytes [{start}, {stop}); it is truncated.")
+    return list(parts)
