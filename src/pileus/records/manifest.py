@@ -15,7 +15,7 @@ MANIFEST_KEY = "manifest.json"
 FORMAT = "pileus-records"
 VERSION = 2
 
-SHARD_KEY = re.compile(r"shard-(?P<number>\d{5,})-of-(?P<total>\d{5,})(-r\d+)?\.tfrecord")
+SHARD_KEY = re.compile(r"shard-(?P<number>\d{5,})-of-(?P<total>\d{5,})(-r(?P<revision>\d+))?\.tfrecord")
 INDEX_KEY = "index.bin"
 _INDEX_KEYS = re.compile(r"index(-r\d+)?\.bin")
 _BESIDE_KEY = re.compile(r"shard-\d{5,}-of-\d{5,}(-r\d+)?\.(idx|part)")

@@ -9,13 +9,15 @@ import shlex
 from pileus.cli.console import Console
 from pileus.data.options import CHECKS, ENCODES
 from pileus.data.ports import Split
+from pileus.data.repair import repair_from
 from pileus.data.sources.open import KINDS, open_source
 from pileus.data.sources.records import RecordSource
 from pileus.data.summary import SourceSummary, summarise
 from pileus.data.write import WriteOptions, WriteSummary, write_records
 from pileus.errors import UsageError
 from pileus.measure.environment import count_cores
-from pileus.records import VerifyReport, verify_records
+from pileus.records import Damage, RepairReport, VerifyReport, rebuild_index, repair_records, verify_records
+from pileus.store import resolve_uri
 
 _SHOWN_CLASSES = 40
 _SHOWN_DAMAGE = 50
@@ -49,6 +51,20 @@ _VERIFY_EPILOG = """example:
 Reads every byte and checks records, index and manifest against one another.
 Exit code 0: all is whole; 1: damage was found, all of it is listed; 2: DEST is no record set."""
 
+_REPAIR_EPILOG = """examples:
+  pileus data repair records/photos --from path/to/photos
+  pileus data repair records/photos
+
+With --from, what is bad is made again from SOURCE, which must be the one that DEST was written from; the bytes are
+then those that were written. Without it, bad records are dropped and named. Nothing else is lost, also not when the
+repair is killed: until its last step the set is read as it was. Exit code 0: DEST is whole now."""
+
+_INDEX_EPILOG = """example:
+  pileus data index records/photos
+
+Makes the index, the offsets beside each shard and, where it is lost, the manifest anew from the shards alone, which
+must be whole. A lost manifest knew more than the shards: how drawings were made, and what the source was."""
+
 _SHOW_EPILOG = f"""{_SOURCES}
 
 examples:
@@ -57,8 +73,8 @@ examples:
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    parser = commands.add_parser("data", description="Write, verify and show record sets.")
-    actions = parser.add_subparsers(dest="action", required=True, metavar="write | verify | show")
+    parser = commands.add_parser("data", description="Write, verify, mend and show record sets.")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="write | verify | repair | index | show")
     write = actions.add_parser("write", description="Write a source's images as records.", epilog=_WRITE_EPILOG)
     write.add_argument("source", metavar="SOURCE", help="labelled images, see below")
     write.add_argument("dest", metavar="DEST", help="folder or URI of the record set; new, empty or equal")
@@ -79,10 +95,22 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     verify = actions.add_parser("verify", description="Look for damage in a record set.", epilog=_VERIFY_EPILOG)
     verify.add_argument("dest", metavar="DEST", help="folder or URI of the record set")
     verify.set_defaults(call=verify_call)
+    _register_repair(actions)
     show = actions.add_parser("show", description="Say what a source or record set holds.", epilog=_SHOW_EPILOG)
     show.add_argument("source", metavar="SOURCE", help="labelled images or a record set, see below")
     _add_kind(show)
     show.set_defaults(call=show_call)
+
+
+def _register_repair(actions: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    repair = actions.add_parser("repair", description="Mend a damaged record set.", epilog=_REPAIR_EPILOG)
+    repair.add_argument("dest", metavar="DEST", help="folder or URI of the record set")
+    repair.add_argument("--from", dest="source", metavar="SOURCE", help="what DEST was written from")
+    _add_kind(repair)
+    repair.set_defaults(call=repair_call)
+    index = actions.add_parser("index", description="Make the index of a record set anew.", epilog=_INDEX_EPILOG)
+    index.add_argument("dest", metavar="DEST", help="folder or URI of the record set")
+    index.set_defaults(call=index_call)
 
 
 def _add_kind(parser: argparse.ArgumentParser) -> None:
@@ -119,12 +147,45 @@ def verify_call(args: argparse.Namespace, console: Console) -> int:
         "records": report.records,
         "size_bytes": report.size_bytes,
         "fingerprint": report.fingerprint,
-        "damage": [
-            {"what": one.what, "shard": one.shard, "record": one.record, "offset": one.offset} for one in report.damage
-        ],
+        "damage": [_damage_document(one) for one in report.damage],
     }
     console.result(document, _verified_text(report, args.dest))
     return 0 if report.ok else 1
+
+
+def repair_call(args: argparse.Namespace, console: Console) -> int:
+    with console.progress("repairing", "shards") as progress:
+        if args.source is None:
+            report = repair_records(args.dest, progress=progress)
+        else:
+            report = repair_from(open_source(args.source, args.kind), args.dest, progress)
+    document = {
+        "uri": report.uri,
+        "was_whole": report.was_whole,
+        "refetched": [_damage_document(one) for one in report.refetched],
+        "dropped": [_damage_document(one) for one in report.dropped],
+        "remade": [_damage_document(one) for one in report.remade],
+        "records": report.manifest.records if report.manifest else 0,
+        "fingerprint": report.manifest.fingerprint if report.manifest else None,
+    }
+    console.result(document, _repaired_text(report, args.dest))
+    return 0
+
+
+def index_call(args: argparse.Namespace, console: Console) -> int:
+    with console.progress("indexing", "shards") as progress:
+        described = rebuild_index(args.dest, progress)
+    document = {
+        "uri": resolve_uri(args.dest),
+        "records": described.records,
+        "splits": described.splits,
+        "classes": described.classes,
+        "shards": len(described.shards),
+        "fingerprint": described.fingerprint,
+    }
+    counted = f"{described.records:,} records in {_plural(len(described.shards), 'shard')}"
+    console.result(document, f"indexed {counted}\nnext: pileus data verify {shlex.quote(args.dest)}")
+    return 0
 
 
 def show_call(args: argparse.Namespace, console: Console) -> int:
@@ -184,6 +245,25 @@ def _written_text(summary: WriteSummary, dest: str) -> str:
     )
 
 
+def _damage_document(one: Damage) -> dict[str, object]:
+    return {"what": one.what, "shard": one.shard, "record": one.record, "offset": one.offset}
+
+
+def _repaired_text(report: RepairReport, dest: str) -> str:
+    if report.was_whole:
+        return f"nothing to repair: {dest} is whole"
+    lines = []
+    for title, done in (
+        ("fetched again from the source", report.refetched),
+        ("DROPPED for good", report.dropped),
+        ("made anew", report.remade),
+    ):
+        lines += [f"{title}: {len(done):,}", *(f"  {one}" for one in done[:_SHOWN_DAMAGE])] if done else []
+        lines += [f"  and {len(done) - _SHOWN_DAMAGE} more; --json lists all"] if len(done) > _SHOWN_DAMAGE else []
+    left = f"{report.manifest.records:,} records" if report.manifest else "nothing"
+    return "\n".join([*lines, f"now: {left}", f"next: pileus data verify {shlex.quote(dest)}"])
+
+
 def _verified_text(report: VerifyReport, dest: str) -> str:
     looked = f"{report.records:,} records in {_plural(report.shards, 'shard')}, {_size(report.size_bytes)}"
     if report.ok:
@@ -195,7 +275,7 @@ def _verified_text(report: VerifyReport, dest: str) -> str:
             f"DAMAGED: {_plural(len(report.damage), 'fault')} found; whole are {looked}",
             *(f"  {line}" for line in lines),
             *([f"  and {more} more; --json lists all"] if more else []),
-            f"next: delete {report.uri} and write it again: pileus data write SOURCE {shlex.quote(dest)}",
+            f"next: pileus data repair {shlex.quote(dest)} --from SOURCE (without --from, bad records are dropped)",
         ]
     )
 
