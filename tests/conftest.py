@@ -11,6 +11,7 @@ import ctypes
 import multiprocessing.resource_tracker
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import threading
@@ -36,6 +37,10 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 settings.register_profile("pileus", deadline=None, database=None, derandomize=IN_CI)
 settings.load_profile("pileus")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell starts what runs in the background; our processes would inherit it and be deaf to Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if sys.platform == "linux":
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
