@@ -129,7 +129,7 @@ def test_two_runs_are_compared(runs: Path, digits: Path, capsys: Capture) -> Non
     [
         (("show", "nope"), 2, ("there is no run 'nope'", "pileus runs list")),
         (("show", "a/../b"), 2, ("there is no run",)),
-        (("resume", "s3://bucket/run"), 2, ("s3://bucket/run",)),
+        (("resume", "gopher://hole/run"), 2, ("gopher://hole/run",)),
         (("resume", "stopped", "--workers", "5"), 2, ("workers=5, microbatches=4",)),
         (("resume", "stopped", "--workers", "0"), 2, ("workers", ">= 1", "got 0")),
         (("resume", "stopped", "--engine", "lokal"), 2, ("did you mean 'local'",)),

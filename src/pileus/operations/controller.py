@@ -20,7 +20,7 @@ from pileus.runs.life import states as s
 from pileus.runs.life.transitions import Life, Limits
 from pileus.spec.job import Beat, Checkpointed, EpochDone, Failed, Fault, Finished, Job, Peers, Stop
 from pileus.spec.run import RunSpec
-from pileus.training.checkpoint import Checkpoint, newest_whole
+from pileus.training.checkpoint import newest_whole
 
 _LOOK_S = 0.2
 _STOP_DEADLINE_S = 30.0
@@ -59,7 +59,6 @@ class Controller:
         self._life = Life(Limits(workers=plan.spec.workers, max_restarts=plan.spec.engine.max_restarts))
         self._launch: Launch | None = None
         self._heard: dict[int, float] = {}
-        self._epochs = directory.epochs()
         self._fingerprint = ""
         self._seconds: dict[str, float] = {}
         self._entered = time.monotonic()
@@ -151,7 +150,6 @@ class Controller:
     def _launched(self, attempt: int) -> Launch:
         checkpoint = newest_whole(self._directory.store, self._observer.say)
         key = checkpoint.key if checkpoint else None
-        self._settle_epochs(checkpoint)
         if attempt > 1:
             self._observer.say(
                 f"going on from {key}" if key else "there is no checkpoint to go on from: beginning anew"
@@ -169,17 +167,6 @@ class Controller:
             faults=self._faults,
         )
         return self._engine.launch(job)
-
-    def _settle_epochs(self, checkpoint: Checkpoint | None) -> None:
-        """Keep the figures of the epochs that are in the checkpoint, which holds those of its last one."""
-        known = {epoch.epoch: epoch for epoch in self._epochs}
-        if checkpoint and (figures := checkpoint.manifest.figures):
-            known.setdefault(figures.epoch, figures)
-        ended = checkpoint.manifest.position.epoch if checkpoint else 0
-        settled = [known[epoch] for epoch in sorted(known) if epoch < ended]
-        if settled != self._epochs:
-            self._epochs = settled
-            self._directory.write_epochs(settled)
 
     def _next_event(self, total_samples: int) -> e.Event | None:
         """The next event for the machine; what only informs is dealt with here."""
@@ -221,8 +208,6 @@ class Controller:
         return None
 
     def _note_epoch(self, done: EpochDone, total_samples: int) -> None:
-        self._epochs = [epoch for epoch in self._epochs if epoch.epoch < done.epoch] + [done]
-        self._directory.write_epochs(self._epochs)
         self._observer.progress(done.samples, total_samples)
         width = len(str(self._spec.epochs))
         parts = [

@@ -24,12 +24,12 @@ from pileus.spec.job import EpochDone
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec, canonical_json
 from pileus.store import Store, plain_place
+from pileus.training.figures import read_figures
 
 _EVENTS = "events/"
 _DRIVER = "driver.json"
 _ENVIRONMENT = "environment.json"
 _RESULT = "result.json"
-_METRICS = "metrics.jsonl"
 T = TypeVar("T")
 
 
@@ -107,13 +107,17 @@ class RunDirectory:
         return {}
 
     def drive(self) -> None:
-        """Become the run's one controller; RunTaken where a living process of this machine is."""
+        """Become the run's one controller; RunTaken where a living process of this machine is.
+
+        Damaged where a document that the run goes on with cannot be read.
+        """
         with contextlib.suppress(NotFound):
             driver = self._read(_DRIVER, Driver, "delete it where no pileus drives this run")
             if driver.is_alive and driver != this_process():
                 raise RunTaken(
                     f"run {self.place} is driven by process {driver.pid}, which is alive; stop that one first."
                 )
+        self.epochs()
         events = self.events()
         self.store.put(_DRIVER, canonical_json(this_process()))
         self._next = events[-1].number + 1 if events else 0
@@ -137,15 +141,8 @@ class RunDirectory:
         return [self._read(key, RunEvent, "restore it from a copy") for key in self.store.list(_EVENTS)]
 
     def epochs(self) -> list[EpochDone]:
-        """Figures of the epochs that count, in order."""
-        way_out = "delete it: figures of past epochs go, the weights stay"
-        with contextlib.suppress(NotFound):
-            lines = self.store.get(_METRICS).content.splitlines()
-            return [self._decoded(_METRICS, line, EpochDone, way_out) for line in lines if line]
-        return []
-
-    def write_epochs(self, epochs: list[EpochDone]) -> None:
-        self.store.put(_METRICS, b"".join(msgspec.json.encode(epoch) + b"\n" for epoch in epochs))
+        """Figures of the epochs that were trained, in order."""
+        return read_figures(self.store)
 
     def write_result(self, result: Spec) -> None:
         self.store.put(_RESULT, canonical_json(result))
@@ -157,10 +154,7 @@ class RunDirectory:
         return None
 
     def _read(self, key: str, kind: type[T], way_out: str) -> T:
-        return self._decoded(key, self.store.get(key).content, kind, way_out)
-
-    def _decoded(self, key: str, content: bytes, kind: type[T], way_out: str) -> T:
         try:
-            return msgspec.json.decode(content, type=kind)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            return msgspec.json.decode(self.store.get(key).content, type=kind)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Damaged(f"{self.place}/{key} is damaged ({error}); {way_out}.") from error

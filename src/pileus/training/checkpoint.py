@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from pileus.errors import Damaged, NotFound
-from pileus.spec.job import EpochDone
 from pileus.spec.values import Spec, canonical_json, digest
 from pileus.store import Store
 
@@ -48,8 +47,6 @@ class CheckpointManifest(Spec, frozen=True, kw_only=True):
     content_bytes: int
     ledger: str | None
     """Key of the newest page that counts."""
-    figures: EpochDone | None = None
-    """Of the epoch that ended here, so that they outlive a controller that was killed before it noted them."""
 
 
 class Checkpoint(Spec, frozen=True, kw_only=True):
@@ -61,14 +58,7 @@ def checkpoint_key(position: Position) -> str:
     return f"{_FOLDER}{position.epoch:05d}-{position.step:08d}"
 
 
-def write_checkpoint(
-    store: Store,
-    tensors: Tensors,
-    position: Position,
-    fingerprint: str,
-    ledger: str | None,
-    figures: EpochDone | None = None,
-) -> str:
+def write_checkpoint(store: Store, tensors: Tensors, position: Position, fingerprint: str, ledger: str | None) -> str:
     """Returns its key. Where the same checkpoint is there and whole, nothing is written."""
     key = checkpoint_key(position)
     content = safetensors.numpy.save(dict(sorted(tensors.items())))
@@ -78,7 +68,6 @@ def write_checkpoint(
         content_sha256=digest(content),
         content_bytes=len(content),
         ledger=ledger,
-        figures=figures,
     )
     if not _is_whole(store, key, manifest):
         store.delete(f"{key}/{_MANIFEST}")
@@ -145,9 +134,7 @@ def _folders(store: Store) -> list[str]:
 
 
 def _is_whole(store: Store, key: str, manifest: CheckpointManifest) -> bool:
-    """Figures hold times, which differ from one writing to the next."""
     try:
-        present = load_checkpoint(store, key)[0].manifest
+        return load_checkpoint(store, key)[0].manifest == manifest
     except Damaged:
         return False
-    return msgspec.structs.replace(present, figures=None) == msgspec.structs.replace(manifest, figures=None)

@@ -6,7 +6,6 @@ import math
 import time
 import traceback
 
-import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from pileus.spec.job import Cause, Checkpointed, EpochDone, Failed, Fault, Finis
 from pileus.store import open_store
 from pileus.training.checkpoint import Position, load_checkpoint, prune, write_checkpoint
 from pileus.training.exchange.ports import Exchange
+from pileus.training.figures import note_figures
 from pileus.training.gradient import Lane, Microbatch
 from pileus.training.ledger import Page, PageHead, write_page
 from pileus.training.replica import Problem, Replica
@@ -87,7 +87,8 @@ class Worker:
         self._taken = Taken(exchange, self._spec.microbatch_size)
         self._page_start = 0
         self._data_s = 0.0
-        self._phases: dict[str, float] = {}
+        self._phases = {"checkpoint": 0.0}
+        """Seconds in this epoch; what a checkpoint took counts to the epoch after it."""
         self.position = Position()
 
     def close(self) -> None:
@@ -112,7 +113,7 @@ class Worker:
         """Train the rest of the present epoch; False when asked to stop on the way."""
         started = time.perf_counter()
         self._replica.compute_s = self._replica.exchange_s = self._data_s = 0.0
-        self._phases = {"optimizer": 0.0, "checkpoint": 0.0, "validation": 0.0}
+        self._phases |= {"optimizer": 0.0, "validation": 0.0}
         order = order_of(self._train, self._spec.seed, self.position.epoch)
         while self.position.step < self._steps_per_epoch:
             if self._step(batch_rows(order, self.position.step, self._spec.batch_size)):
@@ -121,22 +122,21 @@ class Worker:
         validation = self._evaluated(self._validation)
         self._phases |= {"data": self._data_s, "compute": compute_s - self._data_s, "exchange": exchange_s}
         done = self.position
-        figures = self._figures(validation, started)
+        if self._seat.rank == 0:
+            self._tell_epoch(validation, time.perf_counter() - started)
+        self._phases["checkpoint"] = 0.0
         self.position = Position(epoch=done.epoch + 1, global_step=done.global_step, samples=done.samples)
         last = self.position.epoch == self._spec.epochs
         if last or self.position.epoch % self._spec.checkpoints.every_epochs == 0:
-            self._checkpoint(figures)
+            self._checkpoint()
         else:
             self._page()
-        if self._seat.rank == 0:
-            seconds = time.perf_counter() - started
-            self._seat.report(msgspec.structs.replace(figures, seconds=seconds, phases_s=self._phases))
         return True
 
-    def _figures(self, validation: tuple[float | None, float | None], started: float) -> EpochDone:
-        """Of the epoch whose last step is done."""
+    def _tell_epoch(self, validation: tuple[float | None, float | None], seconds: float) -> None:
+        """Note and report the epoch whose last step is done."""
         done = self.position
-        return EpochDone(
+        figures = EpochDone(
             epoch=done.epoch,
             step=done.global_step,
             samples=done.samples,
@@ -145,10 +145,12 @@ class Worker:
             validation_loss=validation[0],
             validation_accuracy=validation[1],
             lr=learning_rate(self._spec, done.global_step - 1, self._steps_per_epoch),
-            seconds=time.perf_counter() - started,
+            seconds=seconds,
             phases_s=dict(self._phases),
             fingerprint=self._replica.fingerprint(),
         )
+        note_figures(self._store, figures)
+        self._seat.report(figures)
 
     def _step(self, rows: NDArray[np.int64]) -> bool:
         """One global step; True when rank 0 has been asked to stop."""
@@ -210,12 +212,12 @@ class Worker:
         self._phases["validation"] += time.perf_counter() - started
         return totals.loss / totals.samples, totals.correct / totals.samples
 
-    def _checkpoint(self, figures: EpochDone | None = None) -> None:
+    def _checkpoint(self) -> None:
         self._page()
         started = time.perf_counter()
         if self._seat.rank == 0:
             tensors, fingerprint = self._replica.tensors(), self._replica.fingerprint()
-            key = write_checkpoint(self._store, tensors, self.position, fingerprint, self._ledger, figures)
+            key = write_checkpoint(self._store, tensors, self.position, fingerprint, self._ledger)
             prune(self._store, key, self._spec.checkpoints.keep)
             self._seat.report(Checkpointed(key=key, epoch=self.position.epoch, step=self.position.global_step))
         self._phases["checkpoint"] += time.perf_counter() - started

@@ -9,7 +9,6 @@ import pytest
 from pileus.errors import Damaged, RunTaken, UsageError
 from pileus.runs.directory import Plan, RunDirectory
 from pileus.runs.driver import Driver, this_process
-from pileus.spec.job import EpochDone
 from pileus.spec.resolve import resolve
 from pileus.spec.values import canonical_json
 from pileus.store import Store
@@ -69,23 +68,3 @@ def test_a_living_driver_keeps_others_out_and_a_dead_one_does_not(store: Store) 
 
 def _started_of_init() -> str:
     return Path("/proc/1/stat").read_text().rpartition(")")[2].split()[19]
-
-
-def test_epochs_come_back(store: Store) -> None:
-    done = EpochDone(
-        epoch=0,
-        step=3,
-        samples=30,
-        train_loss=0.5,
-        train_accuracy=0.9,
-        validation_loss=None,
-        validation_accuracy=None,
-        lr=0.1,
-        seconds=1.0,
-        phases_s={"compute": 1.0},
-        fingerprint="f",
-    )
-    directory = RunDirectory(store)
-    assert directory.epochs() == []
-    directory.write_epochs([done, done])
-    assert directory.epochs() == [done, done]
