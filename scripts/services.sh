@@ -1,60 +1,97 @@
 #!/bin/sh
-# Install the real servers and browsers that the service tests need, where Debian's package tool is at hand.
+# Install the real servers and browsers that the service tests need: by Debian's package tool, and what Debian has not
+# by the package tool of its own language into $PILEUS_SERVICES (default ~/.cache/pileus/services).
 #
-#     scripts/services.sh [NAME ...]        all of the table below without a name
+#     scripts/services.sh [NAME ...]        all of them without a name
 #
 # What is there already is left alone. Exit code 3 where something is missing and cannot be installed here.
 set -eu
 
-# name | a command that shows that it is there | Debian packages
-table='
-chromium | chromium --version | chromium
-'
+known='chromium nginx minio azurite hdfs'
+kept=${PILEUS_SERVICES:-${HOME:-/nonexistent}/.cache/pileus/services}
+here=$(cd "$(dirname "$0")" && pwd)
+hadoop=$kept/hadoop-3.4.1
 
-trim() { echo "$1" | sed 's/^ *//; s/ *$//'; }
+is_there() { # name
+    case $1 in
+    chromium) chromium --version ;;
+    nginx) nginx -v || /usr/sbin/nginx -v ;;
+    minio) [ -x "$kept/bin/minio" ] ;;
+    azurite) node --version && [ -d "$kept/azurite/node_modules/azurite" ] ;;
+    hdfs) java -version && [ -d "$hadoop" ] ;;
+    esac >/dev/null 2>&1
+}
+
+debian_of() { # name: the packages of Debian that it needs and that are not there
+    case $1 in
+    chromium) echo chromium ;;
+    nginx) echo nginx-light ;;
+    azurite) lacks npm && echo nodejs npm ;;
+    hdfs) lacks java && echo default-jre-headless; lacks mvn && echo maven ;;
+    esac
+    return 0
+}
+
+build() { # name: what Debian has not
+    case $1 in
+    minio) from_go github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c ;;
+    azurite) npm install --no-audit --no-fund --silent --prefix "$kept/azurite" azurite@3.35.0 ;;
+    hdfs)
+        mvn -q -B -f "$here/services/hdfs.xml" dependency:copy-dependencies \
+            -DincludeScope=runtime "-DoutputDirectory=$hadoop.part" && mv "$hadoop.part" "$hadoop"
+        ;;
+    esac
+}
+
+from_go() {
+    lacks go && fail "$1 is built by Go 1.24 or newer, which is not on PATH; install it from https://go.dev/dl"
+    GOBIN=$kept/bin go install "$1"
+}
+
+lacks() { ! command -v "$1" >/dev/null 2>&1; }
+
+fail() {
+    echo "services: $1" >&2
+    exit 3
+}
 
 as_root() {
     if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi
 }
 
-can_install() {
-    command -v apt-get >/dev/null 2>&1 && as_root true 2>/dev/null
+install_debian() { # packages
+    lacks apt-get || ! as_root true 2>/dev/null &&
+        fail "missing:$missing; they cannot be installed here (that takes apt-get, and root or sudo without a password). Install Debian's packages $* or their like by hand."
+    echo "services: installing $*"
+    export DEBIAN_FRONTEND=noninteractive
+    as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends "$@" >/dev/null ||
+        fail "apt-get could not install $* (see above); is the network there?"
 }
-
-missing=
-packages=
-known=
-while IFS='|' read -r name probe debian; do
-    name=$(trim "$name")
-    if [ -z "$name" ]; then continue; fi
-    known="$known $name"
-    if [ $# -gt 0 ] && ! echo " $* " | grep -q " $name "; then continue; fi
-    if sh -c "$(trim "$probe")" >/dev/null 2>&1; then
-        echo "services: $name is there"
-    else
-        missing="$missing $name"
-        packages="$packages $(trim "$debian")"
-    fi
-done <<TABLE
-$table
-TABLE
 
 for name in "$@"; do
     case " $known " in
     *" $name "*) ;;
-    *) echo "services: there is no service $name; there are:$known" >&2 && exit 2 ;;
+    *) echo "services: there is no service $name; there are: $known" >&2 && exit 2 ;;
     esac
 done
 
-if [ -z "$missing" ]; then exit 0; fi
-if ! can_install; then
-    echo "services: missing:$missing; they cannot be installed here (that takes apt-get, and root or sudo without a password). Install Debian's packages$packages or their like by hand." >&2
-    exit 3
-fi
-echo "services: installing$packages"
-export DEBIAN_FRONTEND=noninteractive
-# shellcheck disable=SC2086 # the names are words of the table above
-as_root apt-get update -qq && as_root apt-get install -y -qq --no-install-recommends $packages >/dev/null || {
-    echo "services: apt-get could not install$packages (see above); is the network there?" >&2
-    exit 3
-}
+missing=
+packages=
+for name in ${*:-$known}; do
+    if is_there "$name"; then
+        echo "services: $name is there"
+    else
+        missing="$missing $name"
+        packages="$packages $(debian_of "$name")"
+    fi
+done
+
+# shellcheck disable=SC2086 # the names are words of the lists above
+set -- $packages
+if [ $# -gt 0 ]; then install_debian "$@"; fi
+for name in $missing; do
+    if is_there "$name"; then continue; fi
+    echo "services: building $name"
+    build "$name" || fail "$name could not be built (see above); is the network there?"
+    is_there "$name" || fail "$name was installed and is still not to be found; look at $0"
+done

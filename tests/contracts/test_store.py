@@ -1,16 +1,21 @@
-"""What every store must keep to: versions, absence, order, and all or nothing."""
+"""What every store must keep to: versions, absence, order, and all or nothing.
+
+Of the stores that are servers each is a real one; `tests/unit/store` has what only one of them can do.
+"""
 
 from __future__ import annotations
 
-import multiprocessing
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import quote
 
 import pytest
 
@@ -18,15 +23,73 @@ from pileus.errors import AlreadyExists, NotFound, StoreError, UsageError, Versi
 from pileus.store import Store, files, open_store
 
 _SRC = Path(__file__).resolve().parents[2] / "src"
+_NAME = "store #1 at 100%"
+
+_SERVERS = [pytest.param(name, marks=pytest.mark.service) for name in ("s3", "az", "webhdfs")]
+_SWAPPING = ["files", "files by name", "memory", *_SERVERS[:2]]
+_EVERY = [*_SWAPPING, _SERVERS[2]]
+_BETWEEN_PROCESSES = ["files", *_SERVERS]
 
 
-@pytest.fixture(params=["files", "files by name", "memory"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    if request.param == "files by name":  # as on a file system that has no unnamed files
+class Kind(NamedTuple):
+    """One kind of store. Asked for as a session's fixture, so that its server is no test's own."""
+
+    name: str
+    base: str = ""
+    """Of the URI, for a server."""
+    environment: Mapping[str, str] = {}
+
+
+def _kind(request: pytest.FixtureRequest) -> Kind:
+    match request.param:
+        case "s3":
+            return Kind("s3", "s3://pileus", request.getfixturevalue("minio_server").environment)
+        case "az":
+            return Kind("az", "az://pileus", request.getfixturevalue("azure_environment"))
+        case "webhdfs":
+            return Kind("webhdfs", f"webhdfs://pileus@{request.getfixturevalue('hdfs_address')}")
+    return Kind(request.param)
+
+
+every_kind = pytest.fixture(_kind, scope="session", params=_EVERY, name="every_kind")
+swapping_kind = pytest.fixture(_kind, scope="session", params=_SWAPPING, name="swapping_kind")
+shared_kind = pytest.fixture(_kind, scope="session", params=_BETWEEN_PROCESSES, name="shared_kind")
+both_kind = pytest.fixture(_kind, scope="session", params=_BETWEEN_PROCESSES[:3], name="both_kind")
+
+
+@pytest.fixture
+def store(every_kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    return _opened(every_kind, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def swapping_store(swapping_kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    return _opened(swapping_kind, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def shared_store(shared_kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Other processes reach it by its URI."""
+    return _opened(shared_kind, tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def shared_swapping_store(both_kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    return _opened(both_kind, tmp_path, monkeypatch)
+
+
+def _opened(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An empty one."""
+    for name, value in kind.environment.items():
+        monkeypatch.setenv(name, value)
+    new = f"{uuid.uuid4().hex}/{_NAME}"
+    if kind.base:
+        return open_store(f"{kind.base}/{quote(new) if kind.name == 'webhdfs' else new}")
+    if kind.name == "memory":
+        return open_store(f"memory:{new}")
+    if kind.name == "files by name":  # as on a file system that has no unnamed files
         monkeypatch.setattr(files, "_unnamed_file", lambda folder: None)
-    if request.param.startswith("files"):
-        return open_store(tmp_path / "new" / "store #1 at 100%")
-    return open_store(f"memory:{uuid.uuid4()}")
+    return open_store(tmp_path / new)
 
 
 def test_what_was_put_is_got(store: Store) -> None:
@@ -58,7 +121,7 @@ def test_what_is_absent_is_not_found(store: Store) -> None:
     for ask in (
         lambda: store.get("a"),
         lambda: store.get_ranges("a", [(0, 1)]),
-        lambda: store.swap("a", b"", "1"),
+        lambda: store.swap("a", b"", '"1"'),
     ):
         with pytest.raises(NotFound, match="a"):
             ask()
@@ -73,7 +136,9 @@ def test_put_if_absent_loses_to_what_is_there(store: Store) -> None:
     assert store.get("a").content == b"one"
 
 
-def test_swap_needs_the_present_version(store: Store) -> None:
+def test_swap_needs_the_present_version(swapping_store: Store) -> None:
+    store = swapping_store
+    assert store.abilities.swap
     first = store.put("a", b"one")
     second = store.swap("a", b"two", first)
     with pytest.raises(VersionConflict):
@@ -84,11 +149,36 @@ def test_swap_needs_the_present_version(store: Store) -> None:
         store.swap("a", b"five", second)
 
 
+def test_a_store_that_cannot_swap_says_so(store: Store) -> None:
+    version = store.put("a", b"one")
+    with contextlib.nullcontext() if store.abilities.swap else pytest.raises(StoreError, match="no compare-and-swap"):
+        store.swap("a", b"two", version)
+    assert store.get("a").content == (b"two" if store.abilities.swap else b"one")
+
+
+def test_many_ranges_of_a_long_value_come_in_the_order_asked_for(store: Store) -> None:
+    """Far and near ones, twice and overlapping, so that some are read as one and some are not."""
+    content = os.urandom(5 << 20)
+    store.put("a", content)
+    ranges = [(start, start + 1000) for start in (4_000_000, 0, 1000, 1500, 3_999_500, 0, len(content) - 1000)]
+    assert store.get_ranges("a", ranges) == [content[start:stop] for start, stop in ranges]
+    assert store.get_ranges("a", []) == []
+
+
+def test_a_name_may_have_any_letters(store: Store) -> None:
+    keys = ["50%", "a b", "a#b?c=d&e", "a%20b", "ünï/ç", "~+=,;@!$'()"]
+    for key in keys:
+        store.put(key, key.encode())
+    assert store.list() == sorted(keys)
+    assert [store.get(key).content for key in keys] == [key.encode() for key in keys]
+
+
 def test_ranges_are_half_open_and_bounded(store: Store) -> None:
     store.put("a", b"0123456789")
     assert store.get_ranges("a", [(0, 3), (9, 10), (4, 4)]) == [b"012", b"9", b""]
-    with pytest.raises(StoreError):
-        store.get_ranges("a", [(8, 11)])
+    for wrong in ((8, 11), (20, 21)):
+        with pytest.raises(StoreError):
+            store.get_ranges("a", [wrong])
 
 
 def test_keys_are_listed_by_prefix_in_order(store: Store) -> None:
@@ -136,7 +226,8 @@ def test_one_of_many_threads_wins_put_if_absent(store: Store) -> None:
     assert store.get("a").content == b"%d" % winner * 10_000
 
 
-def test_no_swap_of_many_threads_is_lost(store: Store) -> None:
+def test_no_swap_of_many_threads_is_lost(swapping_store: Store) -> None:
+    store = swapping_store
     store.put("count", b"0")
     start = threading.Barrier(4)
 
@@ -187,25 +278,74 @@ def _all_at_once(call: Callable[[int], None], number: int) -> None:
     assert errors == []
 
 
-def _put_absent(place: str, number: int, start: threading.Barrier) -> None:
-    start.wait(20)
-    try:
-        open_store(place).put("a", b"%d" % number * 100_000, if_absent=True)
-    except AlreadyExists:
-        sys.exit(7)
+_RIVAL = """
+import sys
+from pileus.errors import AlreadyExists
+from pileus.store import open_store
+store, number = open_store(sys.argv[1]), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    store.put("a", number.encode() * 100_000, if_absent=True)
+except AlreadyExists:
+    sys.exit(7)
+"""
 
 
-def test_one_of_many_processes_wins_put_if_absent(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("fork")
-    start = context.Barrier(3)
-    processes = [context.Process(target=_put_absent, args=(str(tmp_path), each, start)) for each in range(3)]
+def _begun(program: str, *arguments: str) -> subprocess.Popen[bytes]:
+    """A process of Python that has said that it is ready."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(_SRC)},
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
+def _ended(processes: Sequence[subprocess.Popen[bytes]]) -> list[int]:
+    """Let them go on, and wait for their exit codes."""
     for process in processes:
-        process.start()
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
     for process in processes:
-        process.join(30)
-    codes = [process.exitcode for process in processes]
-    assert sorted(codes, key=str) == [0, 7, 7]
-    assert open_store(tmp_path).get("a").content == b"%d" % codes.index(0) * 100_000
+        process.communicate(timeout=30)
+    return [process.returncode for process in processes]
+
+
+def test_one_of_many_processes_wins_put_if_absent(shared_store: Store) -> None:
+    codes = _ended([_begun(_RIVAL, shared_store.uri, str(each)) for each in range(4)])
+    assert sorted(codes) == [0, 7, 7, 7]
+    assert shared_store.get("a").content == b"%d" % codes.index(0) * 100_000
+    assert shared_store.list() == ["a"]
+
+
+_ADDER = """
+import sys
+from pileus.errors import VersionConflict
+from pileus.store import open_store
+store = open_store(sys.argv[1])
+print("ready", flush=True)
+sys.stdin.readline()
+for _ in range(5):
+    while True:
+        content, version = store.get("count")
+        try:
+            store.swap("count", b"%d" % (int(content) + 1), version)
+            break
+        except VersionConflict:
+            pass
+"""
+
+
+def test_no_swap_of_many_processes_is_lost(shared_swapping_store: Store) -> None:
+    store = shared_swapping_store
+    store.put("count", b"0")
+    assert _ended([_begun(_ADDER, store.uri) for _ in range(3)]) == [0, 0, 0]
+    assert store.get("count").content == b"15"
 
 
 _ENDLESS_WRITER = """
@@ -222,16 +362,10 @@ while True:
 
 
 @pytest.mark.parametrize("written", [1, 2, 3])
-def test_a_killed_writer_leaves_only_whole_values(tmp_path: Path, written: int) -> None:
+def test_a_killed_writer_leaves_only_whole_values(shared_store: Store, written: int) -> None:
     """The writer is killed at a point that it cannot choose: whenever `written` values of its own have been seen."""
-    with subprocess.Popen(
-        [sys.executable, "-c", _ENDLESS_WRITER, str(tmp_path)],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(_SRC)},
-    ) as writer:
-        assert writer.stdout is not None
-        assert writer.stdout.readline() == b"ready\n"
-        store = open_store(tmp_path)
+    store = shared_store
+    with _begun(_ENDLESS_WRITER, store.uri) as writer:
         while len(store.list("n/")) < written:
             assert writer.poll() is None
         writer.send_signal(signal.SIGKILL)

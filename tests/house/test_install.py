@@ -107,7 +107,33 @@ def test_services_are_installed_where_that_is_possible(tools: Path, tmp_path: Pa
     log = tmp_path / "log"
     program(tools, "id", "echo 0")
     program(tools, "true", "exit 0")
-    program(tools, "apt-get", f'echo "$@" >> {log}')
-    ended = run(str(ROOT / "scripts/services.sh"), PATH=str(tools))
+    program(tools, "chmod", f'exec {shutil.which("chmod")} "$@"')
+    makes_chromium = f"echo '#!/bin/sh' > {tools}/chromium; chmod +x {tools}/chromium"
+    program(tools, "apt-get", f'echo "$@" >> {log}; {makes_chromium}')
+    ended = run(str(ROOT / "scripts/services.sh"), "chromium", PATH=str(tools))
     assert ended.returncode == 0, ended.stderr
     assert log.read_text(encoding="utf-8").splitlines()[-1].endswith(" chromium")
+
+
+def test_an_installation_that_brought_nothing_is_told(tools: Path) -> None:
+    for name, text in (("id", "echo 0"), ("true", "exit 0"), ("apt-get", "exit 0")):
+        program(tools, name, text)
+    ended = run(str(ROOT / "scripts/services.sh"), "chromium", PATH=str(tools))
+    assert ended.returncode == 3
+    assert "still not to be found" in ended.stderr
+
+
+def test_a_service_that_debian_has_not_is_built_by_its_own_tool(tools: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    (kept / "bin").mkdir(parents=True)
+    for name in ("chmod", "touch"):
+        program(tools, name, f'exec {shutil.which(name)} "$@"')
+    program(tools, "go", 'touch "$GOBIN/minio"; chmod +x "$GOBIN/minio"')
+    ended = run(str(ROOT / "scripts/services.sh"), "minio", PATH=str(tools), PILEUS_SERVICES=str(kept))
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_tool_that_builds_and_is_missing_is_told(tools: Path, tmp_path: Path) -> None:
+    ended = run(str(ROOT / "scripts/services.sh"), "minio", PATH=str(tools), PILEUS_SERVICES=str(tmp_path))
+    assert ended.returncode == 3
+    assert "Go 1.24 or newer, which is not on PATH" in ended.stderr
