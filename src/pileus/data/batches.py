@@ -10,11 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pileus.data.augment import augment
 from pileus.data.order import permutation
 from pileus.data.ports import Split
 from pileus.data.resident import load_images
 from pileus.data.splits import held_back
+from pileus.data.transforms.draws import Draws
+from pileus.data.transforms.mix import Pairs, mixed
+from pileus.data.transforms.pipeline import augment
 from pileus.errors import SourceError
 from pileus.records.read import RecordSet
 from pileus.spec.augment import Augment
@@ -33,8 +35,13 @@ class Part(NamedTuple):
     def __len__(self) -> int:
         return len(self.labels_N)
 
-    def augmented(self, rows: NDArray[np.int64], spec: Augment, seed: int, epoch: int) -> NDArray[np.uint8]:
-        return augment(self.images_NHWC[rows], self.keys_N[rows], spec, seed=seed, epoch=epoch)
+    def augmented(
+        self, rows: NDArray[np.int64], spec: Augment, seed: int, epoch: int
+    ) -> tuple[NDArray[np.uint8], Pairs | None]:
+        """The images of a microbatch as training takes them, and what mixing made of their labels."""
+        draws = Draws(seed, epoch, self.keys_N[rows])
+        images_NHWC = augment(self.images_NHWC[rows], draws, spec)
+        return mixed(images_NHWC, self.labels_N[rows], draws, spec.mix) if spec.mix else (images_NHWC, None)
 
 
 def positions_of(records: RecordSet, split: Split, data: Data) -> NDArray[np.int64]:

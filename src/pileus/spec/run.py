@@ -90,6 +90,11 @@ class RunSpec(Spec, frozen=True, kw_only=True):
                 f"workers must be in [1, microbatches] (got workers={self.workers}, "
                 f"microbatches={self.num_microbatches}); lower --workers or microbatch_size."
             )
+        if self.augment.mix and self.microbatch_size < 2:
+            raise SpecError(
+                "augment.mix mixes samples of one microbatch and needs microbatch_size of at least 2 "
+                f"(got {self.microbatch_size}); raise microbatch_size or set augment.mix=null."
+            )
         if isinstance(self.strategy, Single) and self.workers != 1:
             raise SpecError(
                 f"strategy 'single' has one worker (got workers={self.workers}); "

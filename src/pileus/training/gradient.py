@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from pileus.data.random import stream
+from pileus.data.transforms.mix import Pairs
 from pileus.models.layers import SeededDropout
 from pileus.training.layout import Layout, adopt
 from pileus.training.tree import Vector
@@ -40,6 +41,8 @@ class Totals(NamedTuple):
 class Microbatch(NamedTuple):
     images_NHWC: NDArray[np.uint8]
     labels_N: NDArray[np.int64]
+    pairs: Pairs | None = None
+    """What mixing made of the labels; None: each sample is of its own label alone."""
 
 
 class Lane:
@@ -79,12 +82,29 @@ class Lane:
 
     def _loss(self, microbatch: Microbatch) -> tuple[torch.Tensor, torch.Tensor]:
         logits_NK = self._network(torch.from_numpy(microbatch.images_NHWC))
-        labels_N = torch.from_numpy(microbatch.labels_N)
         smoothing = self._label_smoothing if self._network.training else 0.0
-        return logits_NK, functional.cross_entropy(logits_NK, labels_N, reduction="sum", label_smoothing=smoothing)
+        return logits_NK, _loss_sum(logits_NK, microbatch, smoothing)
 
     @staticmethod
     def _write_totals(logits_NK: torch.Tensor, loss: torch.Tensor, microbatch: Microbatch, into: Vector) -> None:
         answers = logits_NK.detach().argmax(dim=1).numpy()
-        correct = np.count_nonzero(answers == microbatch.labels_N)
+        correct = np.count_nonzero(answers == _main_labels(microbatch))
         into[-NUM_TOTALS:] = (loss.item(), correct, len(answers), 0.0)
+
+
+def _loss_sum(logits_NK: torch.Tensor, microbatch: Microbatch, smoothing: float) -> torch.Tensor:
+    labels_N, pairs = torch.from_numpy(microbatch.labels_N), microbatch.pairs
+    if pairs is None:
+        return functional.cross_entropy(logits_NK, labels_N, reduction="sum", label_smoothing=smoothing)
+    partners_N, weights_N = torch.from_numpy(pairs.partner_labels_N), torch.from_numpy(pairs.weights_N)
+    own_N = functional.cross_entropy(logits_NK, labels_N, reduction="none", label_smoothing=smoothing)
+    others_N = functional.cross_entropy(logits_NK, partners_N, reduction="none", label_smoothing=smoothing)
+    return (weights_N * own_N + (1 - weights_N) * others_N).sum()
+
+
+def _main_labels(microbatch: Microbatch) -> NDArray[np.int64]:
+    """(N,) the label that weighs more, which is what an answer is compared with."""
+    if microbatch.pairs is None:
+        return microbatch.labels_N
+    own_N = microbatch.pairs.weights_N >= 0.5
+    return np.where(own_N, microbatch.labels_N, microbatch.pairs.partner_labels_N)

@@ -192,8 +192,8 @@ class Worker:
 
     def _microbatch(self, rows: NDArray[np.int64]) -> Microbatch:
         started = time.perf_counter()
-        images_NHWC = self._train.augmented(rows, self._spec.augment, self._spec.seed, self.position.epoch)
-        microbatch = Microbatch(images_NHWC, self._train.labels_N[rows])
+        images_NHWC, pairs = self._train.augmented(rows, self._spec.augment, self._spec.seed, self.position.epoch)
+        microbatch = Microbatch(images_NHWC, self._train.labels_N[rows], pairs)
         self._data_s += time.perf_counter() - started
         return microbatch
 

@@ -1,4 +1,4 @@
-"""Augmentation: a pure function of (seed, epoch, sample), whatever batch the sample comes in.
+"""Rotation, scale, shear and shift in one affine map about the image's centre.
 
 Only additions, multiplications and divisions in IEEE double precision, which are exact to the last bit on every
 machine; library sines are not.
@@ -9,20 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pileus.data.random import stream, uniforms
+from pileus.data.transforms.draws import Draws
 from pileus.spec.augment import Augment
 
-_AUGMENT = 2
 
-
-def augment(
-    images_NHWC: NDArray[np.uint8], keys_N: NDArray[np.uint64], spec: Augment, *, seed: int, epoch: int
-) -> NDArray[np.uint8]:
-    """Affine distortion about the centre, bilinear, black outside; same shape as given."""
-    if spec.is_identity:
-        return images_NHWC
-    draws = uniforms(stream(_AUGMENT, seed, epoch), keys_N, 6) * 2 - 1
-    return _sampled(images_NHWC, _inverse_maps(draws, spec), draws[:, 4:6] * spec.shift)
+def distorted(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDArray[np.uint8]:
+    """Bilinear, black outside; rounded to the nearest, halves to even. Same shape as given."""
+    bounded = draws.affine() * 2 - 1
+    return _sampled(images_NHWC, _inverse_maps(bounded, spec), bounded[:, 4:6] * spec.shift)
 
 
 def _inverse_maps(draws: NDArray[np.float64], spec: Augment) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Augmentation: a pure function of (seed, epoch, sample) that does what its names say."""
+"""The affine map does what its names say, and its bits stay."""
 
 from __future__ import annotations
 
@@ -7,59 +7,27 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pileus.data.augment import augment
+from pileus.data.transforms.affine import distorted
 from pileus.spec.augment import Augment
+from tests.unit.data.transforms.pictures import draws, images
 
 GOLDEN = "aaac137147c6a43e"
 ALL = Augment(rotate_deg=20.0, scale=0.2, shear=0.3, shift=0.1)
 
 
-def images(count: int, channels: int = 1, size: int = 12) -> NDArray[np.uint8]:
-    values = np.arange(count * size * size * channels, dtype=np.uint64)
-    return (values * np.uint64(2654435761) >> np.uint64(13)).astype(np.uint8).reshape(count, size, size, channels)
-
-
-def keys(count: int) -> NDArray[np.uint64]:
-    return np.arange(count, dtype=np.uint64) * np.uint64(0x1234567)
-
-
-@settings(max_examples=25)
-@given(st.permutations(range(9)), st.integers(1, 9), st.sampled_from([1, 3]))
-def test_a_sample_is_the_same_whatever_batch_it_comes_in(order: list[int], count: int, channels: int) -> None:
-    whole = augment(images(9, channels), keys(9), ALL, seed=3, epoch=5)
-    rows = order[:count]
-    part = augment(images(9, channels)[rows], keys(9)[rows], ALL, seed=3, epoch=5)
-    assert part.tobytes() == whole[rows].tobytes()
-
-
-def test_seed_epoch_and_sample_each_matter() -> None:
-    same = np.repeat(images(1), 2, axis=0)
-    base = augment(same, keys(2), ALL, seed=0, epoch=0)
-    assert base[0].tobytes() != base[1].tobytes()
-    assert augment(same, keys(2), ALL, seed=1, epoch=0)[0].tobytes() != base[0].tobytes()
-    assert augment(same, keys(2), ALL, seed=0, epoch=1)[0].tobytes() != base[0].tobytes()
-
-
 def test_the_golden_bits() -> None:
     """Pinned: the same on every machine and version, or runs could not be resumed elsewhere."""
-    content = augment(images(16, 3), keys(16), ALL, seed=11, epoch=2).tobytes()
+    content = distorted(images(16, 3), draws(16, 11, 2), ALL).tobytes()
     assert hashlib.sha256(content).hexdigest()[:16] == GOLDEN
-
-
-def test_nothing_asked_for_changes_nothing() -> None:
-    given_images = images(3)
-    assert augment(given_images, keys(3), Augment(), seed=0, epoch=0) is given_images
 
 
 def test_it_is_the_affine_map_sampled_bilinearly() -> None:
     """Against a plain loop over pixels with library sines."""
     size, spec = 9, Augment(rotate_deg=15.0)
-    image = images(1, size=size)
-    changed = augment(image, keys(1), spec, seed=0, epoch=0)[0, :, :, 0].astype(float)
+    image = images(1, height=size, width=size)
+    changed = distorted(image, draws(1), spec)[0, :, :, 0].astype(float)
     errors = []
     for degrees in np.linspace(-15, 15, 301):
         radians = math.radians(degrees)
@@ -85,7 +53,7 @@ def _sample(image: NDArray[np.uint8], row: int, column: int, radians: float) -> 
 def test_a_shift_moves_the_ink_within_its_bound(axis: int) -> None:
     dot = np.zeros((200, 21, 21, 1), np.uint8)
     dot[:, 10, 10] = 255
-    moved = augment(dot, keys(200), Augment(shift=0.2), seed=0, epoch=0).astype(float)
+    moved = distorted(dot, draws(200), Augment(shift=0.2)).astype(float)
     places = np.arange(21)
     ink = moved.sum(axis=(2 - axis, 3))
     centres = (ink * places).sum(axis=1) / ink.sum(axis=1)

@@ -1,0 +1,39 @@
+"""The one order of the transforms: flip, crop, affine, colour, cutout; then mixing.
+
+Geometry first, so that colour's mean is that of what is seen; what is hidden is exactly black; mixing takes finished
+images. Up to mixing each image is a pure function of (seed, epoch, sample key), whatever batch it comes in.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pileus.data.transforms.affine import distorted
+from pileus.data.transforms.colour import coloured
+from pileus.data.transforms.crop import pad_cropped, resized_cropped
+from pileus.data.transforms.cutout import cut_out
+from pileus.data.transforms.draws import Draws
+from pileus.data.transforms.flip import mirrored
+from pileus.spec.augment import Augment, PadCrop, ResizedCrop
+
+
+def augment(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDArray[np.uint8]:
+    """All of `spec` but mixing; same shape as given, the given images themselves where nothing is asked for.
+
+    SpecError where images of this shape cannot be augmented so.
+    """
+    spec.check(*images_NHWC.shape[1:])
+    if spec.flip:
+        images_NHWC = mirrored(images_NHWC, draws, spec.flip)
+    if isinstance(spec.crop, PadCrop):
+        images_NHWC = pad_cropped(images_NHWC, draws, spec.crop)
+    if isinstance(spec.crop, ResizedCrop):
+        images_NHWC = resized_cropped(images_NHWC, draws, spec.crop)
+    if spec.is_affine:
+        images_NHWC = distorted(images_NHWC, draws, spec)
+    if spec.brightness or spec.contrast or spec.saturation:
+        images_NHWC = coloured(images_NHWC, draws, spec)
+    if spec.cutout:
+        images_NHWC = cut_out(images_NHWC, draws, spec.cutout)
+    return images_NHWC
