@@ -15,7 +15,14 @@ from pileus.data.ports import Encoded, Split
 from pileus.data.sources.open import open_source
 from pileus.data.sources.ports import ListedSource
 from pileus.data.write import write_records
-from tests.contracts.tiny import write_cifar, write_folder, write_idx, write_manifest, write_split_folder
+from tests.contracts.tiny import (
+    write_cifar,
+    write_folder,
+    write_idx,
+    write_manifest,
+    write_split_folder,
+    write_tfrecords,
+)
 
 Writer = Callable[[Path], Path]
 
@@ -36,6 +43,8 @@ _WRITTEN: dict[str, tuple[str, Writer]] = {
     "manifest, csv": ("manifest", write_manifest),
     "manifest, jsonl": ("manifest", lambda folder: write_manifest(folder, suffix=".jsonl")),
     "records": ("records", _write_record_set),
+    "tfrecord": ("tfrecord", write_tfrecords),
+    "tfrecord, one file": ("tfrecord", lambda folder: write_tfrecords(folder) / "train-00000-of-00001"),
 }
 _EMBEDDED = ("embedded:digits", "embedded:strokes")
 

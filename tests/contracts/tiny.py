@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tests.contracts.oracle import write_tfrecord
+
 
 def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
@@ -99,3 +101,21 @@ def write_manifest(folder: Path, *, suffix: str = ".csv") -> Path:
         lines = [f'{{"path": "{r["path"]}", "label": "{r["label"]}", "split": "{r["split"]}"}}\n' for r in rows]
         manifest.write_text("".join(lines))
     return manifest
+
+
+def write_tfrecords(folder: Path, *, per_file: int = 5) -> Path:
+    """Files of a train and a validation part with the names that TensorFlow's own tools give."""
+    for part, first in (("train", 0), ("validation", 100)):
+        write_tfrecord(
+            folder / f"{part}-00000-of-00001",
+            [
+                {
+                    "image/encoded": picture("JPEG" if number % 2 else "PNG", 9, 7 + number, seed=first + number),
+                    "image/class/label": 1 + number % 2,
+                    "image/class/text": ("daisy", "tulip")[number % 2],
+                    "image/object/bbox/xmin": [0.25, 0.5],
+                }
+                for number in range(per_file)
+            ],
+        )
+    return folder

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,44 +13,8 @@ from pileus.errors import Damaged
 from pileus.records import example as examples
 from pileus.records import frame, index
 from pileus.records.example import Example, Malformed
-
-
-def _example_class() -> Any:
-    """tf.train.Example, made from its published definition."""
-    file = descriptor_pb2.FileDescriptorProto(name="example.proto", package="t", syntax="proto3")
-    field = descriptor_pb2.FieldDescriptorProto
-
-    def message(name: str, *fields: tuple[str, int, int, int, str]) -> Any:
-        made = file.message_type.add(name=name)
-        for field_name, number, kind, label, type_name in fields:
-            made.field.add(name=field_name, number=number, type=kind, label=label, type_name=type_name or None)
-        return made
-
-    one, many = field.LABEL_OPTIONAL, field.LABEL_REPEATED
-    message("BytesList", ("value", 1, field.TYPE_BYTES, many, ""))
-    message("FloatList", ("value", 1, field.TYPE_FLOAT, many, ""))
-    message("Int64List", ("value", 1, field.TYPE_INT64, many, ""))
-    feature = message(
-        "Feature",
-        ("bytes_list", 1, field.TYPE_MESSAGE, one, ".t.BytesList"),
-        ("float_list", 2, field.TYPE_MESSAGE, one, ".t.FloatList"),
-        ("int64_list", 3, field.TYPE_MESSAGE, one, ".t.Int64List"),
-    )
-    feature.oneof_decl.add(name="kind")
-    for each in feature.field:
-        each.oneof_index = 0
-    features = message("Features", ("feature", 1, field.TYPE_MESSAGE, many, ".t.Features.FeatureEntry"))
-    entry = features.nested_type.add(name="FeatureEntry")
-    entry.options.map_entry = True
-    entry.field.add(name="key", number=1, type=field.TYPE_STRING, label=one)
-    entry.field.add(name="value", number=2, type=field.TYPE_MESSAGE, label=one, type_name=".t.Feature")
-    message("Example", ("features", 1, field.TYPE_MESSAGE, one, ".t.Features"))
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("t.Example"))
-
-
-ORACLE = _example_class()
+from pileus.records.features import features_of
+from tests.contracts.oracle import ORACLE, example_bytes
 
 texts = st.text(st.characters(codec="utf-8"), max_size=40)
 written = st.builds(
@@ -177,3 +140,34 @@ def _index(sample_ids: list[str]) -> index.Index:
         if name not in ("id_start", "id_text")
     }
     return index.Index(id_start=starts, id_text=text, **columns)
+
+
+_lists: st.SearchStrategy[Any] = (
+    st.lists(st.binary(max_size=20), min_size=1, max_size=4)
+    | st.lists(st.integers(-(1 << 63), (1 << 63) - 1), min_size=1, max_size=4)
+    | st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=4)
+)
+
+
+@given(st.dictionaries(texts, _lists, max_size=5))
+def test_any_features_that_protobuf_writes_are_read(features: dict[str, list[Any]]) -> None:
+    data = example_bytes(features)
+    found = features_of(data)
+    assert found.keys() == features.keys()
+    for name, values in features.items():
+        assert found[name].num_values == len(values)
+        if isinstance(values[0], int):
+            assert (found[name].kind, list(found[name].numbers)) == ("int64", values)
+        elif isinstance(values[0], bytes):
+            assert [data[slice(*span)] for span in found[name].spans] == values
+        else:
+            assert found[name].kind == "float"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_features_or_refused(data: bytes) -> None:
+    try:
+        features_of(data)
+    except Malformed:
+        return
+    assert ORACLE.FromString(data) is not None

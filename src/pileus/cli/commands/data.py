@@ -7,26 +7,38 @@ import re
 import shlex
 
 from pileus.cli.console import Console
+from pileus.cli.data_output import (
+    aligned,
+    damage_document,
+    feature_document,
+    feature_rows,
+    plural,
+    repaired_text,
+    shown,
+    source_document,
+    verified_text,
+    written_document,
+    written_text,
+)
 from pileus.data.options import CHECKS, ENCODES
-from pileus.data.ports import Split
 from pileus.data.repair import repair_from
-from pileus.data.sources.open import KINDS, open_source
-from pileus.data.sources.records import RecordSource
-from pileus.data.summary import SourceSummary, summarise
-from pileus.data.write import WriteOptions, WriteSummary, write_records
-from pileus.errors import UsageError
+from pileus.data.sources.open import KINDS, local_path, open_source
+from pileus.data.sources.ports import ListedSource
+from pileus.data.sources.tfrecord import ImageFeatures, TFRecordSource
+from pileus.data.sources.tfrecord_files import find_files, survey_tfrecords
+from pileus.data.summary import summarise
+from pileus.data.write import WriteOptions, write_records
+from pileus.errors import SourceError, UsageError
 from pileus.measure.environment import count_cores
-from pileus.records import Damage, RepairReport, VerifyReport, rebuild_index, repair_records, verify_records
+from pileus.records import rebuild_index, repair_records, verify_records
 from pileus.store import resolve_uri
-
-_SHOWN_CLASSES = 40
-_SHOWN_DAMAGE = 50
 
 _SOURCES = """SOURCE is one of
   a folder with one folder of pictures (PNG, JPEG) per class, or train/, validation/, test/ of such
   a folder with MNIST-style idx files, plain or .gz, or with CIFAR-10 python batches, plain or .xz
   a manifest: .csv or .jsonl with path and label, optionally split and id
   a record set that Pileus wrote
+  TFRecord files of others (tf.train.Example with a picture and a label), one or a folder of them
   embedded:digits, embedded:strokes
 Samples without a split get one by the hash of their id: 70 % train, 10 % validation, 20 % test."""
 
@@ -115,6 +127,12 @@ def _register_repair(actions: argparse._SubParsersAction[argparse.ArgumentParser
 
 def _add_kind(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--kind", metavar="KIND", default="auto", help=f"kind of SOURCE: {', '.join(KINDS)}")
+    parser.add_argument("--image-feature", metavar="NAME", help="of TFRecord files: the feature with the picture")
+    parser.add_argument("--label-feature", metavar="NAME", help="of TFRecord files: the feature with the label")
+
+
+def _opened(args: argparse.Namespace) -> ListedSource:
+    return open_source(args.source, args.kind, ImageFeatures(args.image_feature, args.label_feature))
 
 
 def write_call(args: argparse.Namespace, console: Console) -> int:
@@ -129,11 +147,13 @@ def write_call(args: argparse.Namespace, console: Console) -> int:
         check=args.check,
     )
     processes = count_cores().usable if args.processes is None else args.processes
-    source = open_source(args.source, args.kind)
+    source = _opened(args)
     console.say(f"{args.source}: {len(source):,} images in {len(source.classes)} classes ({source.kind})")
+    if isinstance(source, TFRecordSource):
+        console.say(f"pictures from {source.chosen.image}, labels from {source.chosen.label}")
     with console.progress("writing", "images") as progress:
         summary = write_records(source, args.dest, options=options, processes=processes, progress=progress)
-    console.result(_written_document(summary), _written_text(summary, args.dest))
+    console.result(written_document(summary), written_text(summary, args.dest))
     return 0
 
 
@@ -147,9 +167,9 @@ def verify_call(args: argparse.Namespace, console: Console) -> int:
         "records": report.records,
         "size_bytes": report.size_bytes,
         "fingerprint": report.fingerprint,
-        "damage": [_damage_document(one) for one in report.damage],
+        "damage": [damage_document(one) for one in report.damage],
     }
-    console.result(document, _verified_text(report, args.dest))
+    console.result(document, verified_text(report, args.dest))
     return 0 if report.ok else 1
 
 
@@ -158,17 +178,17 @@ def repair_call(args: argparse.Namespace, console: Console) -> int:
         if args.source is None:
             report = repair_records(args.dest, progress=progress)
         else:
-            report = repair_from(open_source(args.source, args.kind), args.dest, progress)
+            report = repair_from(_opened(args), args.dest, progress)
     document = {
         "uri": report.uri,
         "was_whole": report.was_whole,
-        "refetched": [_damage_document(one) for one in report.refetched],
-        "dropped": [_damage_document(one) for one in report.dropped],
-        "remade": [_damage_document(one) for one in report.remade],
+        "refetched": [damage_document(one) for one in report.refetched],
+        "dropped": [damage_document(one) for one in report.dropped],
+        "remade": [damage_document(one) for one in report.remade],
         "records": report.manifest.records if report.manifest else 0,
         "fingerprint": report.manifest.fingerprint if report.manifest else None,
     }
-    console.result(document, _repaired_text(report, args.dest))
+    console.result(document, repaired_text(report, args.dest))
     return 0
 
 
@@ -183,16 +203,37 @@ def index_call(args: argparse.Namespace, console: Console) -> int:
         "shards": len(described.shards),
         "fingerprint": described.fingerprint,
     }
-    counted = f"{described.records:,} records in {_plural(len(described.shards), 'shard')}"
+    counted = f"{described.records:,} records in {plural(len(described.shards), 'shard')}"
     console.result(document, f"indexed {counted}\nnext: pileus data verify {shlex.quote(args.dest)}")
     return 0
 
 
 def show_call(args: argparse.Namespace, console: Console) -> int:
-    source = open_source(args.source, args.kind)
+    try:
+        source = _opened(args)
+    except SourceError as error:
+        return _show_features(args, console, error)
     summary = summarise(source)
-    document = {"source": args.source, **_described(source, summary)}
-    console.result(document, _shown(source, summary, args.source))
+    document = {"source": args.source, **source_document(source, summary)}
+    console.result(document, shown(source, summary, args.source))
+    return 0
+
+
+def _show_features(args: argparse.Namespace, console: Console, error: SourceError) -> int:
+    """What TFRecord files hold that are not labelled pictures, or not by names that are known; else the error."""
+    path = local_path(args.source)
+    if args.kind not in ("auto", "tfrecord") or not path.exists() or not find_files(path):
+        raise error
+    survey = survey_tfrecords(path)
+    document = {
+        "source": args.source,
+        "kind": "tfrecord",
+        "records": survey.records,
+        "features": [feature_document(one) for one in survey.features],
+        "problem": str(error),
+    }
+    human = [f"tfrecord: {survey.records:,} records", "", *aligned(feature_rows(survey.features)), "", str(error)]
+    console.result(document, "\n".join(human))
     return 0
 
 
@@ -210,153 +251,3 @@ def parse_resize(text: str) -> tuple[int, int]:
     if match is None:
         raise UsageError(f"--resize takes height x width in pixels (got {text!r}); for example 64x64.")
     return int(match[1]), int(match[2])
-
-
-def _written_document(summary: WriteSummary) -> dict[str, object]:
-    described = summary.manifest
-    return {
-        "uri": summary.uri,
-        "written": summary.written,
-        "records": described.records,
-        "splits": described.splits,
-        "classes": described.classes,
-        "shape": described.shape,
-        "shards": len(described.shards),
-        "size_bytes": sum(shard.size_bytes for shard in described.shards),
-        "fingerprint": described.fingerprint,
-    }
-
-
-def _written_text(summary: WriteSummary, dest: str) -> str:
-    described = summary.manifest
-    size = _size(sum(shard.size_bytes for shard in described.shards))
-    splits = ", ".join(f"{described.splits[split.name.lower()]:,} {split.name.lower()}" for split in Split)
-    done = "wrote" if summary.written else "nothing to do: there are already"
-    where = shlex.quote(dest)
-    following = [f"check it: pileus data verify {where}"]
-    if described.shape is None:
-        following = ["pictures vary in size; to train on them write a set with --resize HxW", *following]
-    return "\n".join(
-        [
-            f"{done} {described.records:,} records ({splits}) in {_plural(len(described.shards), 'shard')}, {size}",
-            f"fingerprint {described.fingerprint[:16]}  {summary.uri}",
-            *(f"next: {line}" for line in following),
-        ]
-    )
-
-
-def _damage_document(one: Damage) -> dict[str, object]:
-    return {"what": one.what, "shard": one.shard, "record": one.record, "offset": one.offset}
-
-
-def _repaired_text(report: RepairReport, dest: str) -> str:
-    if report.was_whole:
-        return f"nothing to repair: {dest} is whole"
-    lines = []
-    for title, done in (
-        ("fetched again from the source", report.refetched),
-        ("DROPPED for good", report.dropped),
-        ("made anew", report.remade),
-    ):
-        lines += [f"{title}: {len(done):,}", *(f"  {one}" for one in done[:_SHOWN_DAMAGE])] if done else []
-        lines += [f"  and {len(done) - _SHOWN_DAMAGE} more; --json lists all"] if len(done) > _SHOWN_DAMAGE else []
-    left = f"{report.manifest.records:,} records" if report.manifest else "nothing"
-    return "\n".join([*lines, f"now: {left}", f"next: pileus data verify {shlex.quote(dest)}"])
-
-
-def _verified_text(report: VerifyReport, dest: str) -> str:
-    looked = f"{report.records:,} records in {_plural(report.shards, 'shard')}, {_size(report.size_bytes)}"
-    if report.ok:
-        return f"whole: {looked}\nnext: pileus data show {shlex.quote(dest)}"
-    lines = [str(one) for one in report.damage[:_SHOWN_DAMAGE]]
-    more = len(report.damage) - len(lines)
-    return "\n".join(
-        [
-            f"DAMAGED: {_plural(len(report.damage), 'fault')} found; whole are {looked}",
-            *(f"  {line}" for line in lines),
-            *([f"  and {more} more; --json lists all"] if more else []),
-            f"next: pileus data repair {shlex.quote(dest)} --from SOURCE (without --from, bad records are dropped)",
-        ]
-    )
-
-
-def _described(source: object, summary: SourceSummary) -> dict[str, object]:
-    document: dict[str, object] = {
-        "kind": summary.kind,
-        "samples": summary.samples,
-        "classes": summary.classes,
-        "splits": {split.name.lower(): summary.in_split(split) for split in Split},
-        "splits_given": summary.splits_given,
-        "counts": summary.counts,
-        "preprocessing": summary.preprocessing,
-        "fingerprint": summary.fingerprint,
-    }
-    if isinstance(source, RecordSource):
-        shards = source.records.manifest.shards
-        document |= {
-            "shape": source.records.shape,
-            "shards": len(shards),
-            "size_bytes": sum(shard.size_bytes for shard in shards),
-            "written_from": source.records.manifest.origin,
-        }
-    elif summary.preprocessing is not None:
-        wanted = summary.preprocessing
-        document["shape"] = (wanted.height, wanted.width, wanted.channels)
-    else:
-        document["shape"] = None
-    return document
-
-
-def _shown(source: object, summary: SourceSummary, place: str) -> str:
-    names = [split.name.lower() for split in Split]
-    rows = [["class", *names]]
-    for name in summary.classes[:_SHOWN_CLASSES]:
-        rows.append([name, *(f"{summary.counts[name][split]:,}" for split in names)])
-    if len(summary.classes) > _SHOWN_CLASSES:
-        rows.append([f"and {len(summary.classes) - _SHOWN_CLASSES} more", *([""] * len(names))])
-    rows.append(["all", *(f"{summary.in_split(split):,}" for split in Split)])
-    return "\n".join([*_facts(source, summary), "", *_aligned(rows), "", _next_step(source, place)])
-
-
-def _aligned(rows: list[list[str]]) -> list[str]:
-    """The first column to the left, numbers to the right."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        )
-        for row in rows
-    ]
-
-
-def _facts(source: object, summary: SourceSummary) -> list[str]:
-    document = _described(source, summary)
-    shape = document["shape"]
-    size = " x ".join(str(side) for side in shape) if isinstance(shape, tuple) else "varying size"
-    lines = [f"{summary.kind}: {summary.samples:,} images of {size} in {len(summary.classes)} classes"]
-    if isinstance(source, RecordSource):
-        shards = source.records.manifest.shards
-        total = _size(sum(shard.size_bytes for shard in shards))
-        origin = source.records.manifest.origin
-        whence = f"written from {origin.kind}" if origin else "made anew from its shards"
-        lines.append(f"{_plural(len(shards), 'shard')}, {total}, {whence}")
-    if not summary.splits_given:
-        lines.append("splits are made by hash of the sample id")
-    return [*lines, f"fingerprint {summary.fingerprint}"]
-
-
-def _next_step(source: object, place: str) -> str:
-    if isinstance(source, RecordSource):
-        return f"next: pileus data verify {shlex.quote(place)}"
-    return f"next: pileus data write {shlex.quote(place)} DEST"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
-def _size(size_bytes: int) -> str:
-    for unit, step in (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10)):
-        if size_bytes >= step:
-            return f"{size_bytes / step:.1f} {unit}"
-    return f"{size_bytes} bytes"

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pileus.data.sources import cifar, digits, folder, idx, manifest, records, strokes
+from pileus.data.sources import cifar, digits, folder, idx, manifest, records, strokes, tfrecord, tfrecord_files
 from pileus.data.sources.ports import ListedSource
+from pileus.data.sources.tfrecord import ImageFeatures
 from pileus.errors import SourceError, UsageError
 from pileus.records.manifest import INDEX_KEY, MANIFEST_KEY, SHARD_KEY
 
@@ -16,17 +17,32 @@ EMBEDDED: dict[str, Callable[[], ListedSource]] = {
     "digits": digits.open_digits,
     "strokes": strokes.open_strokes,
 }
-KINDS = ("auto", idx.KIND, cifar.KIND, folder.KIND, manifest.KIND, records.KIND)
+KINDS = ("auto", idx.KIND, cifar.KIND, folder.KIND, manifest.KIND, records.KIND, tfrecord.KIND)
 
 _FOLDER_MANIFESTS = tuple(f"manifest{suffix}" for suffix in manifest.SUFFIXES)
 
 
-def open_source(place: str, kind: str = "auto") -> ListedSource:
+def open_source(place: str, kind: str = "auto", features: ImageFeatures | None = None) -> ListedSource:
     """The labelled images at `place`; `source.kind` says what they were taken for.
 
-    `place` is a path, a `file:` or `memory:` URI, or `embedded:NAME`; `kind` one of KINDS. UsageError for an
-    unknown kind or name, SourceError for input that cannot be used.
+    `place` is a path, a `file:` or `memory:` URI, or `embedded:NAME`; `kind` one of KINDS; `features` where TFRecord
+    files have unusual ones. UsageError for an unknown kind or name, SourceError for input that cannot be used.
     """
+    if features is None or features == ImageFeatures():
+        return _open(place, kind)
+    if kind not in ("auto", tfrecord.KIND):
+        raise UsageError(f"only TFRecord files have features to name (got --kind {kind}); leave the names out.")
+    return tfrecord.open_tfrecords(local_path(place), features)
+
+
+def local_path(place: str) -> Path:
+    """The path that a place names, which need not exist."""
+    if place.startswith("file:"):
+        return Path(unquote(urlsplit(place).path)).absolute()
+    return Path(place).expanduser().absolute()
+
+
+def _open(place: str, kind: str) -> ListedSource:
     if kind not in KINDS:
         raise UsageError(f"kind must be one of {', '.join(KINDS)} (got {kind!r}){_nearest(kind, KINDS)}")
     scheme, separator, rest = place.partition(":")
@@ -36,8 +52,7 @@ def open_source(place: str, kind: str = "auto") -> ListedSource:
         return records.open_record_source(place)
     if separator and len(scheme) > 1 and "/" not in scheme and scheme != "file":
         raise UsageError(f"a source is a path, file: URI or embedded:NAME (got {place!r}); copy it to a folder.")
-    path = Path(unquote(urlsplit(place).path)) if scheme == "file" and separator else Path(place).expanduser()
-    return _open_path(path.absolute(), kind)
+    return _open_path(local_path(place), kind)
 
 
 def _open_path(path: Path, kind: str) -> ListedSource:
@@ -62,11 +77,13 @@ def detect_kind(path: Path) -> str:
         return cifar.KIND
     if any(name in names for name in _FOLDER_MANIFESTS):
         return manifest.KIND
+    if tfrecord_files.find_files(path):
+        return tfrecord.KIND
     if any(child.is_dir() and not child.name.startswith(".") for child in path.iterdir()):
         return folder.KIND
     raise SourceError(
         f"{path} holds no labelled images (looked for class folders, idx files, CIFAR batches, manifests, "
-        "records); check the path."
+        "records, TFRecord files); check the path."
     )
 
 
@@ -75,6 +92,8 @@ def _kind_of_file(path: Path) -> str:
         return manifest.KIND
     if idx.IMAGES_NAME.fullmatch(path.name):
         return idx.KIND
+    if tfrecord_files.find_files(path):
+        return tfrecord.KIND
     raise SourceError(f"{path} is no list of images (.csv, .jsonl or idx); name a folder or manifest, or say --kind.")
 
 
@@ -110,6 +129,7 @@ _OPENERS: dict[str, Callable[[Path], ListedSource]] = {
     cifar.KIND: _needs_folder(cifar.open_cifar),
     folder.KIND: _needs_folder(folder.open_folder),
     manifest.KIND: _open_manifest,
+    tfrecord.KIND: tfrecord.open_tfrecords,
     records.KIND: _needs_folder(lambda path: records.open_record_source(str(path))),
 }
 
