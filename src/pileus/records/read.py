@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -13,7 +13,8 @@ from pileus.errors import Damaged, NotFound, StoreError, UsageError
 from pileus.records import frame, index, manifest
 from pileus.records.example import FORMATS, ImageFormat
 from pileus.spec.preprocessing import Preprocessing
-from pileus.store import Store, open_store
+from pileus.store import Store, is_remote, open_store
+from pileus.store.cache import Cache, CachedStore, Value, default_cache
 
 _WHOLE_SHARD_SHARE = 1 / 8
 """From this share of a shard's bytes on, reading all of it is cheaper than one read a record."""
@@ -24,10 +25,11 @@ _head = lru_cache(maxsize=4096)(frame.header)
 class RecordSet:
     """N labelled images. Safe for threads, and for other processes: a pickled one is opened anew there."""
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
+    def __init__(self, store: Store, cache: Cache | None = None) -> None:
+        """With a cache, shards are read from whole copies of them there."""
         self._manifest = manifest.load(store)
         self._index = index.load(store, self._manifest)
+        self._store = store if cache is None else CachedStore(store, cache, _values(self._manifest))
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return open_records, (self._store.uri,)
@@ -130,14 +132,29 @@ class RecordSet:
     def _contents(self, wanted: NDArray[np.int64]) -> Iterator[memoryview]:
         """Verified image bytes of records that lie in one shard."""
         for position, framed in zip(wanted.tolist(), self._framed(wanted), strict=True):
-            length, crc = int(self._index.length[position]), int(self._index.data_crc[position])
-            data = framed[frame.HEADER_BYTES : frame.HEADER_BYTES + length]
-            if framed[: frame.HEADER_BYTES] != _head(length):
-                raise self._damaged(position, "its length or the checksum of its length does not hold")
-            if frame.crc32c(data) != crc or framed[frame.HEADER_BYTES + length :] != frame.footer(crc):
-                raise self._damaged(position, "the checksum of its data does not hold")
-            start = int(self._index.image_offset[position])
-            yield memoryview(data)[start : start + int(self._index.image_length[position])]
+            problem = self._problem(position, framed)
+            if problem and self._forgot_copy(position):
+                (framed,) = self._framed(np.array([position]))
+                problem = self._problem(position, framed)
+            if problem:
+                raise self._damaged(position, problem)
+            start = frame.HEADER_BYTES + int(self._index.image_offset[position])
+            yield memoryview(framed)[start : start + int(self._index.image_length[position])]
+
+    def _problem(self, position: int, framed: bytes) -> str | None:
+        """What is wrong with a record's frame, in words."""
+        length, crc = int(self._index.length[position]), int(self._index.data_crc[position])
+        if framed[: frame.HEADER_BYTES] != _head(length):
+            return "its length or the checksum of its length does not hold"
+        data = framed[frame.HEADER_BYTES : frame.HEADER_BYTES + length]
+        if frame.crc32c(data) != crc or framed[frame.HEADER_BYTES + length :] != frame.footer(crc):
+            return "the checksum of its data does not hold"
+        return None
+
+    def _forgot_copy(self, position: int) -> bool:
+        """A damaged copy is no damage of the set: it is thrown away, where there is one, and fetched again."""
+        shard = self._manifest.shards[int(self._index.shard[position])]
+        return isinstance(self._store, CachedStore) and self._store.forget(shard.name)
 
     def _framed(self, wanted: NDArray[np.int64]) -> Iterator[bytes]:
         """The frames of records that lie in one shard: by one read of the shard, or one each."""
@@ -177,9 +194,19 @@ class RecordSet:
         )
 
 
-def open_records(place: str) -> RecordSet:
-    """The record set at a path or URI.
+def open_records(place: str, *, cached: bool = True) -> RecordSet:
+    """The record set at a path or URI; shards of a remote one are kept in the user's cache, where `cached`.
 
     SourceError where there is none or it was not finished; Damaged where its index or manifest is.
     """
-    return RecordSet(open_store(place))
+    store = open_store(place)
+    return RecordSet(store, default_cache() if cached and is_remote(store.uri) else None)
+
+
+def _values(described: manifest.Manifest) -> dict[str, Value]:
+    """By key, what a copy of each shard must be."""
+    return {shard.name: Value(str(shard.crc), shard.size_bytes, _has_crc(shard.crc)) for shard in described.shards}
+
+
+def _has_crc(crc: int) -> Callable[[bytes], bool]:
+    return lambda content: frame.crc32c(content) == crc
