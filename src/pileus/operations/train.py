@@ -75,6 +75,8 @@ def train(
     """
     observer = observer or Silent()
     runs_uri = resolve_uri(runs)
+    if not open_store(runs_uri).abilities.write:
+        raise UsageError(f"a run is written as it goes (got --runs {runs}, which is read-only); name another place.")
     _check(spec, runs_uri, engine)
     directory, name = _new_run(runs_uri, name, recipe or spec.model)
     started = time.perf_counter()

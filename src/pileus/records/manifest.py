@@ -103,7 +103,9 @@ def is_own(key: str) -> bool:
 
 
 def shards_found(store: Store) -> list[str]:
-    """Keys of all shards that are there, finished set or not."""
+    """Keys of all shards that are there, finished set or not; none where the store cannot be listed."""
+    if not store.abilities.list:
+        return []
     return [key for key in store.list("shard-") if SHARD_KEY.fullmatch(key)]
 
 

@@ -12,6 +12,7 @@ from pileus.data.sources.ports import ListedSource
 from pileus.data.sources.tfrecord import ImageFeatures
 from pileus.errors import SourceError, UsageError
 from pileus.records.manifest import INDEX_KEY, MANIFEST_KEY, SHARD_KEY
+from pileus.store import is_remote
 
 EMBEDDED: dict[str, Callable[[], ListedSource]] = {
     "digits": digits.open_digits,
@@ -25,7 +26,7 @@ _FOLDER_MANIFESTS = tuple(f"manifest{suffix}" for suffix in manifest.SUFFIXES)
 def open_source(place: str, kind: str = "auto", features: ImageFeatures | None = None) -> ListedSource:
     """The labelled images at `place`; `source.kind` says what they were taken for.
 
-    `place` is a path, a `file:` or `memory:` URI, or `embedded:NAME`; `kind` one of KINDS; `features` where TFRecord
+    `place` is a path, a `file:` URI, `embedded:NAME`, or any store's URI of a record set; `kind` one of KINDS; `features` where TFRecord
     files have unusual ones. UsageError for an unknown kind or name, SourceError for input that cannot be used.
     """
     if features is None or features == ImageFeatures():
@@ -48,7 +49,9 @@ def _open(place: str, kind: str) -> ListedSource:
     scheme, separator, rest = place.partition(":")
     if separator and scheme == "embedded":
         return _open_embedded(rest, kind)
-    if separator and scheme == "memory":
+    if is_remote(place) or (separator and scheme == "memory"):
+        if kind not in ("auto", records.KIND):
+            raise UsageError(f"in {scheme}: only record sets are sources (got --kind {kind}); copy it to a folder.")
         return records.open_record_source(place)
     if separator and len(scheme) > 1 and "/" not in scheme and scheme != "file":
         raise UsageError(f"a source is a path, file: URI or embedded:NAME (got {place!r}); copy it to a folder.")
