@@ -26,8 +26,9 @@ _FOLDER_MANIFESTS = tuple(f"manifest{suffix}" for suffix in manifest.SUFFIXES)
 def open_source(place: str, kind: str = "auto", features: ImageFeatures | None = None) -> ListedSource:
     """The labelled images at `place`; `source.kind` says what they were taken for.
 
-    `place` is a path, a `file:` URI, `embedded:NAME`, or any store's URI of a record set; `kind` one of KINDS; `features` where TFRecord
-    files have unusual ones. UsageError for an unknown kind or name, SourceError for input that cannot be used.
+    `place` is a path, a `file:` URI, `embedded:NAME`, or any store's URI of a record set; `kind` one of KINDS;
+    `features` where TFRecord files have unusual ones. UsageError for an unknown kind or name, SourceError for input
+    that cannot be used.
     """
     if features is None or features == ImageFeatures():
         return _open(place, kind)
