@@ -34,7 +34,7 @@ def open_source(place: str, kind: str = "auto", features: ImageFeatures | None =
         return _open(place, kind)
     if kind not in ("auto", tfrecord.KIND):
         raise UsageError(f"only TFRecord files have features to name (got --kind {kind}); leave the names out.")
-    return tfrecord.open_tfrecords(local_path(place), features)
+    return _open_path(local_path(place), tfrecord.KIND, lambda path: tfrecord.open_tfrecords(path, features))
 
 
 def local_path(place: str) -> Path:
@@ -59,11 +59,11 @@ def _open(place: str, kind: str) -> ListedSource:
     return _open_path(local_path(place), kind)
 
 
-def _open_path(path: Path, kind: str) -> ListedSource:
+def _open_path(path: Path, kind: str, opener: Callable[[Path], ListedSource] | None = None) -> ListedSource:
     try:
         if not path.exists():
             raise SourceError(f"{path} does not exist{_nearest(path.name, _names(path.parent))}")
-        return _OPENERS[detect_kind(path) if kind == "auto" else kind](path)
+        return (opener or _OPENERS[detect_kind(path) if kind == "auto" else kind])(path)
     except OSError as error:
         raise SourceError(f"{error.filename or path} cannot be read ({error.strerror or error}); check it.") from error
 

@@ -78,6 +78,8 @@ def test_features_can_be_named(tmp_path: Path) -> None:
     assert source.classes == ("0", "1")
     with pytest.raises(SourceError, match=r"no image feature foto .*\(got image \(bytes\), kind \(int64\), label"):
         open_source(path, features=ImageFeatures("foto"))
+    with pytest.raises(SourceError, match="does not exist"):
+        open_source(path + "x", features=ImageFeatures("photo"))
     with pytest.raises(UsageError, match="only TFRecord files"):
         open_source(str(write_folder(tmp_path / "photos")), "folder", ImageFeatures("photo"))
 
