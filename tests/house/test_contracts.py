@@ -16,10 +16,13 @@ EVERYWHERE = ("pileus",)
 ADAPTERS = {
     "PIL": (
         "pileus.data.decode",
+        "pileus.data.encode",
+        "pileus.data.jpeg",
         "pileus.preprocessing.pictures",
         "pileus.measure.report",
         "pileus.operations.evaluate",
     ),
+    "botocore": ("pileus.store.cloud",),
     "google_crc32c": ("pileus.records",),
     "httptools": ("pileus.serving",),
     "jinja2": ("pileus.measure.report",),
@@ -27,6 +30,7 @@ ADAPTERS = {
     "matplotlib": ("pileus.measure.figures",),
     "msgspec": EVERYWHERE,
     "numpy": EVERYWHERE,
+    "obstore": ("pileus.store.cloud", "pileus.store.objects", "pileus.store.web"),
     "onnx": ("pileus.bundles.export",),
     "onnxruntime": ("pileus.bundles.predictor",),
     "onnxscript": ("pileus.bundles.export",),
@@ -34,6 +38,7 @@ ADAPTERS = {
     "safetensors": ("pileus.training.checkpoint",),
     "sklearn": ("pileus.data.sources.digits",),
     "torch": ("pileus.training", "pileus.models", "pileus.operations", "pileus.bundles.export"),
+    "urllib3": ("pileus.store.webhdfs",),
     "uvicorn": ("pileus.serving",),
     "uvloop": ("pileus.serving",),
 }
