@@ -96,6 +96,16 @@ class Augment(Spec, frozen=True, kw_only=True):
         """Whether images are rotated, scaled, sheared or shifted."""
         return bool(self.rotate_deg or self.scale or self.shear or self.shift)
 
+    @property
+    def is_colour(self) -> bool:
+        """Whether brightness, contrast or saturation changes."""
+        return bool(self.brightness or self.contrast or self.saturation)
+
+    @property
+    def changes_images(self) -> bool:
+        """Whether there is anything to do but mixing."""
+        return bool(self.flip or self.crop or self.is_affine or self.is_colour or self.cutout)
+
     def check(self, height: int, width: int, channels: int) -> None:
         """SpecError where images of this shape cannot be augmented so."""
         side = min(height, width)

@@ -76,13 +76,17 @@ def _interpolated(
     upper, down = rows_NH // _SUBPIXELS, (rows_NH % _SUBPIXELS).astype(np.uint16)[:, :, None, None]
     between = images_NHWC[images, upper] * (_SUBPIXELS - down)
     between += images_NHWC[images, np.minimum(upper + 1, height - 1)] * down
-    left, across = columns_NW // _SUBPIXELS, (columns_NW % _SUBPIXELS).astype(np.uint32)[:, None, :, None]
+    left = columns_NW // _SUBPIXELS
+    across = np.repeat((columns_NW % _SUBPIXELS).astype(np.uint32), channels, axis=1)[:, None]
     lines = (np.arange(count * height) * width).reshape(count, height, 1)
     pixels = between.view(np.dtype((np.void, 2 * channels))).reshape(-1)
-    shape = (count, height, width, channels)
-    total = np.take(pixels, lines + left[:, None]).view(np.uint16).reshape(shape) * (_SUBPIXELS - across)
-    right = np.minimum(left + 1, width - 1)
-    total += np.take(pixels, lines + right[:, None]).view(np.uint16).reshape(shape) * across
+
+    def values(columns: NDArray[np.int64]) -> NDArray[np.uint16]:
+        taken: NDArray[np.uint16] = np.take(pixels, lines + columns[:, None]).view(np.uint16)
+        return taken
+
+    total = values(left) * (_SUBPIXELS - across)
+    total += values(np.minimum(left + 1, width - 1)) * across
     total += _SUBPIXELS**2 // 2
     total >>= 16
-    return np.asarray(total, np.uint8)
+    return np.asarray(total, np.uint8).reshape(images_NHWC.shape)

@@ -6,6 +6,7 @@ Apart, so that turning one transform on changes nothing of what another does.
 from __future__ import annotations
 
 import enum
+import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -38,11 +39,17 @@ class Draws(NamedTuple):
 
     def of(self, family: Family, num_draws: int) -> NDArray[np.float64]:
         """(N, num_draws) in [0, 1)."""
-        return uniforms(stream(_AUGMENT, self.seed, self.epoch, family), self.keys_N, num_draws)
+        return uniforms(_start(self.seed, self.epoch, family), self.keys_N, num_draws)
 
     def affine(self) -> NDArray[np.float64]:
         """(N, 6) in [0, 1). The affine map came first and has the stream without a family."""
-        return uniforms(stream(_AUGMENT, self.seed, self.epoch), self.keys_N, 6)
+        return uniforms(_start(self.seed, self.epoch), self.keys_N, 6)
+
+
+@functools.lru_cache(maxsize=64)
+def _start(*coordinates: int) -> int:
+    """The same for every microbatch of an epoch, and dearer than the draws of a small one."""
+    return stream(_AUGMENT, *coordinates)
 
 
 def below(draws_N: NDArray[np.float64], bound: int) -> NDArray[np.int64]:

@@ -6,6 +6,8 @@ images. Up to mixing each image is a pure function of (seed, epoch, sample key),
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +19,10 @@ from pileus.data.transforms.draws import Draws
 from pileus.data.transforms.flip import mirrored
 from pileus.spec.augment import Augment, PadCrop, ResizedCrop
 
+_PIECE_BYTES = 128 * 1024
+"""A batch is worked on in pieces of about so many bytes of pixels: what lies between two steps stays in the cache, and
+its memory is not handed back to the system and asked for again at every step."""
+
 
 def augment(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDArray[np.uint8]:
     """All of `spec` but mixing; same shape as given, the given images themselves where nothing is asked for.
@@ -24,6 +30,17 @@ def augment(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDAr
     SpecError where images of this shape cannot be augmented so.
     """
     spec.check(*images_NHWC.shape[1:])
+    if not spec.changes_images:
+        return images_NHWC
+    changed_NHWC = np.empty_like(images_NHWC)
+    num_rows = max(1, _PIECE_BYTES // math.prod(images_NHWC.shape[1:]))
+    for start in range(0, len(images_NHWC), num_rows):
+        rows = slice(start, start + num_rows)
+        changed_NHWC[rows] = _piece(images_NHWC[rows], draws._replace(keys_N=draws.keys_N[rows]), spec)
+    return changed_NHWC
+
+
+def _piece(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDArray[np.uint8]:
     if spec.flip:
         images_NHWC = mirrored(images_NHWC, draws, spec.flip)
     if isinstance(spec.crop, PadCrop):
@@ -32,7 +49,7 @@ def augment(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDAr
         images_NHWC = resized_cropped(images_NHWC, draws, spec.crop)
     if spec.is_affine:
         images_NHWC = distorted(images_NHWC, draws, spec)
-    if spec.brightness or spec.contrast or spec.saturation:
+    if spec.is_colour:
         images_NHWC = coloured(images_NHWC, draws, spec)
     if spec.cutout:
         images_NHWC = cut_out(images_NHWC, draws, spec.cutout)

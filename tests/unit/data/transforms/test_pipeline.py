@@ -96,6 +96,14 @@ def test_a_sample_is_the_same_whatever_batch_it_comes_in(name: str, order: list[
     assert part.tobytes() == whole[rows].tobytes()
 
 
+def test_a_batch_of_many_pieces_is_what_its_samples_are_alone() -> None:
+    coordinates = draws(1200)
+    whole = augment(images(1200, 3), coordinates, EACH["all"])
+    for row in (0, 302, 303, 304, 606, 1199):
+        alone = coordinates._replace(keys_N=coordinates.keys_N[row : row + 1])
+        assert augment(images(1200, 3)[row : row + 1], alone, EACH["all"])[0].tobytes() == whole[row].tobytes()
+
+
 @pytest.mark.parametrize("name", EACH)
 def test_seed_epoch_and_sample_each_matter_and_the_given_images_stay(name: str) -> None:
     same = np.repeat(images(1, 3), 8, axis=0)
