@@ -16,8 +16,6 @@ EVERYWHERE = ("pileus",)
 ADAPTERS = {
     "PIL": (
         "pileus.data.decode",
-        "pileus.data.encode",
-        "pileus.data.jpeg",
         "pileus.preprocessing.pictures",
         "pileus.measure.report",
         "pileus.operations.evaluate",

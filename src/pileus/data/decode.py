@@ -1,12 +1,14 @@
-"""Picture files to pixels, by the same decoder that serving uses; a bad file is named."""
+"""Picture files to pixels, by the same decoder that serving uses, and back; a bad file is named."""
 
 from __future__ import annotations
 
+import io
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from pileus.data.ports import Encoded
 from pileus.errors import SourceError, UsageError
@@ -15,6 +17,7 @@ from pileus.spec.preprocessing import Picture
 
 MAX_FILE_BYTES = 256 << 20
 
+_ON_ITS_SIDE = (5, 6, 7, 8)
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "F")
 
 
@@ -62,3 +65,19 @@ def fitted(picture: Image.Image, *, size: tuple[int, int] | None, channels: Lite
     height, width = size or (picture.height, picture.width)
     kept: Literal[1, 3] = 1 if picture.mode in _GREY_MODES else 3
     return pictures.fit(picture, Picture(height=height, width=width, channels=channels or kept)).image
+
+
+def lies_on_its_side(content: bytes) -> bool | None:
+    """Whether EXIF or XMP in a JPEG's head say that height and width are to be exchanged; None for a bad head."""
+    try:
+        return JpegImageFile(io.BytesIO(content)).getexif().get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
+    except Exception:  # of whatever kind: the decoder finds it and says it
+        return None
+
+
+def picture_file(image_HWC: NDArray[np.uint8], file_format: Literal["JPEG", "PNG"], **settings: int) -> bytes:
+    """The bytes of a file of the picture, (H, W, C) with C 1 or 3."""
+    out = io.BytesIO()
+    picture = Image.fromarray(image_HWC[:, :, 0] if image_HWC.shape[2] == 1 else image_HWC)
+    picture.save(out, file_format, **settings)
+    return out.getvalue()

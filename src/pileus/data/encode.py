@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import io
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from pileus.data import jpeg
-from pileus.data.decode import decode, resized
+from pileus.data.decode import decode, picture_file, resized
 from pileus.data.options import WriteOptions
 from pileus.data.ports import Encoded, Sample
 from pileus.preprocessing.pictures import MAX_PIXELS
@@ -38,9 +33,9 @@ def stored(sample: Sample, options: WriteOptions) -> Stored:
     height, width, num_channels = image_HWC.shape
     shape = (height, width, num_channels)
     if options.encode == "jpeg":
-        return Stored(_file(image_HWC, "JPEG", quality=options.quality or _QUALITY), "jpeg", shape)
+        return Stored(picture_file(image_HWC, "JPEG", quality=options.quality or _QUALITY), "jpeg", shape)
     if options.encode == "png":
-        return Stored(_file(image_HWC, "PNG"), "png", shape)
+        return Stored(picture_file(image_HWC, "PNG"), "png", shape)
     return Stored(image_HWC.tobytes(), "raw", shape)
 
 
@@ -59,10 +54,3 @@ def _shape(image: Encoded, name: str, options: WriteOptions) -> tuple[int, int, 
             return shape.height, shape.width, shape.channels
     height, width, channels = decode(image.content, name).shape
     return height, width, channels
-
-
-def _file(image_HWC: NDArray[np.uint8], file_format: str, **settings: int) -> bytes:
-    out = io.BytesIO()
-    picture = Image.fromarray(image_HWC[:, :, 0] if image_HWC.shape[2] == 1 else image_HWC)
-    picture.save(out, file_format, **settings)
-    return out.getvalue()

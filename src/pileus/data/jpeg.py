@@ -6,11 +6,9 @@ decoder, which alone decides what is damaged.
 
 from __future__ import annotations
 
-import io
 from typing import NamedTuple
 
-from PIL import ExifTags
-from PIL.JpegImagePlugin import JpegImageFile
+from pileus.data.decode import lies_on_its_side
 
 _START_OF_FRAME = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive, by Huffman codes."""
@@ -18,7 +16,6 @@ _UNUSUAL = frozenset(range(0xC3, 0xD0)) - {0xC4}
 """Lossless, hierarchical and arithmetic coding."""
 _APP1 = 0xE1
 """Where EXIF and XMP are, which may say that the picture lies on its side."""
-_ON_ITS_SIDE = (5, 6, 7, 8)
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
 _MAX_SEGMENTS = 1000
 
@@ -55,11 +52,10 @@ def shape_of(content: bytes) -> Shape | None:
 
 def _upright(shape: Shape, content: bytes) -> Shape | None:
     """The shape of a picture that may have to be turned."""
-    try:
-        orientation = JpegImageFile(io.BytesIO(content)).getexif().get(ExifTags.Base.Orientation)
-    except Exception:  # whatever is wrong with it, the decoder finds and says
+    turned = lies_on_its_side(content)
+    if turned is None:
         return None
-    return Shape(shape.width, shape.height, shape.channels) if orientation in _ON_ITS_SIDE else shape
+    return Shape(shape.width, shape.height, shape.channels) if turned else shape
 
 
 def _shape(frame: bytes) -> Shape | None:

@@ -114,7 +114,10 @@ def publish(
     if version is None:
         store.put(manifest.MANIFEST_KEY, encoded, if_absent=True)
     elif described is None or encoded != manifest.encode(described):
-        store.swap(manifest.MANIFEST_KEY, encoded, version)
+        if store.abilities.swap:
+            store.swap(manifest.MANIFEST_KEY, encoded, version)
+        else:
+            store.put(manifest.MANIFEST_KEY, encoded)
     return manifest.decode(encoded, store.uri)
 
 

@@ -194,7 +194,8 @@ class Dying:
 
     def __init__(self, store: Store, changes: int) -> None:
         self._store, self._changes = store, changes
-        self.uri, self.get, self.list, self.get_ranges = store.uri, store.get, store.list, store.get_ranges
+        self.uri, self.abilities = store.uri, store.abilities
+        self.get, self.list, self.get_ranges = store.get, store.list, store.get_ranges
 
     def _live(self) -> None:
         self._changes -= 1
