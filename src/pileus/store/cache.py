@@ -118,10 +118,11 @@ class Cache:
         self.folder.mkdir(parents=True, exist_ok=True)
         aside = self.folder / f"{name}{_PART}"
         with _alone(aside) as part:
-            found = self._open(name, value)
-            if found is not None or part is None:
-                return found
+            if part is None:
+                return self._open(name, value)
             try:
+                if (found := self._open(name, value)) is not None:
+                    return found
                 content = fetch()
                 if len(content) != value.size_bytes or not value.holds(content):
                     return None

@@ -10,13 +10,14 @@ from __future__ import annotations
 import contextlib
 import datetime
 import re
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import obstore
 from obstore.exceptions import (
     AlreadyExistsError,
     BaseError,
+    GenericError,
     NotFoundError,
     NotSupportedError,
     PermissionDeniedError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta, PutResult, UpdateVersion
     from obstore.store import ClientConfig, ObjectStore, RetryConfig
 
+T = TypeVar("T")
 VersionField = Literal["e_tag", "version"]
 
 MAX_RETRIES = 4
@@ -53,6 +55,7 @@ _PARTS_AT_ONCE = 4
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _CAUSE = re.compile(r"HTTP error: ([\w ,-]{1,80})")
+_BROKEN = "HTTP error: request or response body error"
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound", "The specified bucket does not exist")
 
 
@@ -84,12 +87,7 @@ class ObjectsStore:
 
     def get(self, key: str) -> Blob:
         with self._told(checked_key(key)):
-            found = obstore.get(self._client, key)
-            if found.meta["size"] > MAX_VALUE_BYTES:
-                raise StoreError(
-                    f"{self._uri}/{key} has {found.meta['size']} bytes; at most {MAX_VALUE_BYTES} can be read."
-                )
-            return Blob(bytes(found.bytes()), self._version_of(found.meta))
+            return _whole(lambda: self._get(key))
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         """Neighbouring ranges are fetched by one request, several requests at a time."""
@@ -97,7 +95,7 @@ class ObjectsStore:
         starts, stops = [start for start, _ in wanted], [stop for _, stop in wanted]
         with self._told(checked_key(key)):
             try:
-                got = iter(obstore.get_ranges(self._client, key, starts=starts, ends=stops) if wanted else [])
+                got = iter(_whole(lambda: self._get_ranges(key, starts, stops)) if wanted else [])
             except NotSupportedError:  # a web server that knows no ranges
                 content = self.get(key).content
                 return checked_parts([content[start:stop] for start, stop in ranges], ranges, f"{self._uri}/{key}")
@@ -133,6 +131,16 @@ class ObjectsStore:
         with self._told(checked_key(key)), contextlib.suppress(FileNotFoundError, NotFoundError):
             obstore.delete(self._client, key)
 
+    def _get(self, key: str) -> Blob:
+        found = obstore.get(self._client, key)
+        size = found.meta["size"]
+        if size > MAX_VALUE_BYTES:
+            raise StoreError(f"{self._uri}/{key} has {size} bytes; at most {MAX_VALUE_BYTES} can be read.")
+        return Blob(bytes(found.bytes()), self._version_of(found.meta))
+
+    def _get_ranges(self, key: str, starts: Sequence[int], stops: Sequence[int]) -> Sequence[obstore.Bytes]:
+        return obstore.get_ranges(self._client, key, starts=starts, ends=stops)
+
     def _expected(self, version: str) -> UpdateVersion:
         return {"e_tag": version} if self._version == "e_tag" else {"version": version}
 
@@ -155,6 +163,17 @@ class ObjectsStore:
             raise VersionConflict(f"{place} was changed by another writer.") from None
         except (BaseError, ValueError, OSError) as error:
             raise StoreError(f"cannot use {place}: {_reason(error)}") from None
+
+
+def _whole(read: Callable[[], T]) -> T:
+    """obstore tries requests again, but not one whose answer broke off in its midst."""
+    for _ in range(MAX_RETRIES):
+        try:
+            return read()
+        except GenericError as error:
+            if _BROKEN not in str(error):
+                raise
+    return read()
 
 
 def _reason(error: Exception) -> str:
