@@ -17,7 +17,7 @@ from pileus.store import open_store, resolve_uri
 from pileus.training.checkpoint import describe_checkpoint, list_checkpoints, load_checkpoint
 from pileus.training.ledger import pages_back_from, prove
 
-_STATES = {"done": "done", "failed": "failed", "interrupted": "interrupted"}
+_ENDS = frozenset({"done", "failed", "interrupted"})
 
 
 class RunLine(Spec, frozen=True, kw_only=True):
@@ -98,7 +98,7 @@ def _line(directory: RunDirectory) -> RunLine:
     return RunLine(
         run=plan.name,
         uri=directory.uri,
-        state="done" if result else _STATES.get(events[-1], "under way") if events else "new",
+        state="done" if result else _standing(events),
         epochs_done=epochs[-1].epoch + 1 if epochs else 0,
         epochs=plan.spec.epochs,
         accuracy=result["accuracy"] if result else None,
@@ -107,6 +107,13 @@ def _line(directory: RunDirectory) -> RunLine:
         engine=plan.spec.engine.name,
         workers=plan.spec.workers,
     )
+
+
+def _standing(events: list[str]) -> str:
+    """How a run without a result stands, by the kinds of its events."""
+    if not events:
+        return "new"
+    return events[-1] if events[-1] in _ENDS else "under way"
 
 
 def compare_runs(first: RunDirectory, second: RunDirectory) -> Difference:

@@ -77,7 +77,7 @@ def decode(data: bytes) -> tuple[Example, int]:
             if kind == _BYTES_LIST:
                 spans[name] = _only_field(data, *value, 1)
             else:
-                numbers[name] = _read_varint(data, *_only_field(data, *value, 1))[0]
+                numbers[name] = read_varint(data, *_only_field(data, *value, 1))[0]
         texts = {name: data[slice(*spans[name])].decode() for name in _TEXTS}
         image = data[slice(*spans["image/encoded"])]
         if texts["image/format"] not in FORMATS or numbers["image/split"] >= len(SPLITS):
@@ -147,10 +147,10 @@ def _number(name: bytes, value: int) -> bytes:
 def _fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
     """(number, start, stop) of each length-delimited field in [start, stop)."""
     while start < stop:
-        tag, start = _read_varint(data, start, stop)
+        tag, start = read_varint(data, start, stop)
         if tag & 7 != _LENGTH_DELIMITED:
             raise Malformed(f"a field of wire type {tag & 7}")
-        length, start = _read_varint(data, start, stop)
+        length, start = read_varint(data, start, stop)
         if length > stop - start:
             raise Malformed("a field that ends outside its message")
         yield tag >> 3, start, start + length
@@ -176,7 +176,7 @@ def _read_entry(data: bytes, start: int, stop: int) -> tuple[str, int, tuple[int
     return data[slice(*parts[1])].decode(), kind, (list_start, list_stop)
 
 
-def _read_varint(data: bytes, start: int, stop: int) -> tuple[int, int]:
+def read_varint(data: bytes, start: int, stop: int) -> tuple[int, int]:
     """The number at `start` and the position after it."""
     value = 0
     for shift in range(0, 70, 7):

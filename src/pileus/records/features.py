@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from pileus.records.example import Malformed
+from pileus.records.example import Malformed, read_varint
 
 Kind = Literal["bytes", "float", "int64", "empty"]
 _KINDS: dict[int, Kind] = {1: "bytes", 2: "float", 3: "int64"}
@@ -72,7 +72,7 @@ def _values(data: bytes, kind: Kind, start: int, stop: int) -> Feature:
             num_floats += (last - first) // _FLOAT_BYTES
             continue
         while first < last:
-            value, first = _varint(data, first, last)
+            value, first = read_varint(data, first, last)
             numbers.append(value - (1 << 64) if value >= 1 << 63 else value)
     return Feature(kind, len(numbers) + num_floats, numbers=tuple(numbers))
 
@@ -88,12 +88,12 @@ def _messages(data: bytes, start: int, stop: int, number: int) -> Iterator[tuple
 def _fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int, int]]:
     """(number, wire type, start, stop) of each field in [start, stop)."""
     while start < stop:
-        tag, start = _varint(data, start, stop)
+        tag, start = read_varint(data, start, stop)
         wire, end = tag & 7, start
         if wire == _VARINT:
-            _, end = _varint(data, start, stop)
+            _, end = read_varint(data, start, stop)
         elif wire == _DELIMITED:
-            length, start = _varint(data, start, stop)
+            length, start = read_varint(data, start, stop)
             end = start + length
         elif wire in (_FIXED32, _FIXED64):
             end = start + (4 if wire == _FIXED32 else 8)
@@ -103,17 +103,3 @@ def _fields(data: bytes, start: int, stop: int) -> Iterator[tuple[int, int, int,
             raise Malformed("a field that ends outside its message")
         yield tag >> 3, wire, start, end
         start = end
-
-
-def _varint(data: bytes, start: int, stop: int) -> tuple[int, int]:
-    """The number at `start` and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if start >= stop:
-            raise Malformed("a number that is cut off")
-        byte = data[start]
-        start += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, start
-    raise Malformed("a number of more than ten bytes")
