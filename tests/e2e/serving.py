@@ -16,7 +16,7 @@ READY_S = 60
 
 
 @contextmanager
-def served(place: Path, *options: str, env: dict[str, str] | None = None) -> Iterator[str]:
+def served(place: Path | str, *options: str, env: dict[str, str] | None = None) -> Iterator[str]:
     """`pileus serve` as a process of its own; yields its URL, and asks that it ends with 0 when told to."""
     command = [sys.executable, "-m", "pileus", "serve", str(place), "--port", "0", "--json", *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), **(env or {})}

@@ -1,0 +1,114 @@
+"""The whole way through real servers: records and runs that lie elsewhere end as those in a folder."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from signal import SIGKILL
+
+import pytest
+
+from pileus.operations.runs import find_run, verify_run
+from pileus.operations.train import train
+from pileus.spec.job import Fault
+from tests.e2e.running import (
+    PILEUS,
+    STEPS_PER_EPOCH,
+    Begun,
+    alone,
+    fault_free_fingerprint,
+    trial_spec,
+    trial_words,
+    write_digits,
+)
+from tests.e2e.serving import served
+from tests.servers.hdfs import hdfs
+from tests.servers.minio import Minio, minio
+
+pytestmark = pytest.mark.service
+
+
+@pytest.fixture(scope="session")
+def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
+    with minio(tmp_path_factory.mktemp("minio")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def hdfs_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with hdfs(tmp_path_factory.mktemp("hdfs")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_digits(tmp_path_factory.mktemp("digits") / "records")
+
+
+@pytest.fixture(scope="module")
+def fingerprint(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return fault_free_fingerprint(digits, tmp_path_factory.mktemp("fault-free"))
+
+
+@pytest.fixture
+def bucket(minio_server: Minio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A new prefix on S3; what is read of it is kept in a cache of its own."""
+    monkeypatch.setenv("PILEUS_CACHE", str(tmp_path / "cache"))
+    for name, value in minio_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return f"s3://pileus/{uuid.uuid4().hex}"
+
+
+def _killed_then_resumed(records: str, runs: str) -> str:
+    """The fingerprint of a run whose controller was killed in its course."""
+    words = trial_words(Path("unused"), "--runs", runs, "--name", "one", "--workers", "2")
+    words[words.index("unused")] = records
+    with Begun(*PILEUS, *words) as begun:
+        begun.heard(" 3/")
+        begun.signal(SIGKILL)
+        begun.ended()
+    resumed = alone("runs", "resume", f"{runs}/one", "--json")
+    assert resumed.code == 0, resumed.err
+    return str(json.loads(resumed.out)["fingerprint"])
+
+
+def test_data_verify_and_show_on_s3(bucket: str) -> None:
+    written = alone("data", "write", "embedded:digits", f"{bucket}/digits", "--json")
+    assert written.code == 0, written.err
+    for action in ("verify", "show"):
+        ended = alone("data", action, f"{bucket}/digits", "--json")
+        assert ended.code == 0, ended.err
+
+
+def test_a_killed_run_on_s3_is_resumed_evaluated_and_served(
+    bucket: str, digits: Path, fingerprint: str, tmp_path: Path
+) -> None:
+    copied = alone("data", "write", digits, f"{bucket}/records", "--json")
+    assert copied.code == 0, copied.err
+    runs = f"{bucket}/runs"
+    assert _killed_then_resumed(f"{bucket}/records", runs) == fingerprint
+    assert verify_run(find_run("one", runs)).faults == ()
+    assert (tmp_path / "cache").is_dir()
+    measured = alone("evaluate", f"{runs}/one", "--data", f"{bucket}/records", "--json")
+    assert measured.code == 0, measured.err
+    with served(f"{runs}/one") as url, urllib.request.urlopen(f"{url}/v1/models") as answer:
+        assert answer.status == 200
+
+
+def test_a_killed_worker_on_s3_costs_no_bit(bucket: str, digits: Path, fingerprint: str) -> None:
+    copied = alone("data", "write", digits, f"{bucket}/records", "--json")
+    assert copied.code == 0, copied.err
+    spec = trial_spec(Path("unused"), f"data.source={bucket}/records", "workers=2")
+    fault = Fault(kind="kill_worker", rank=1, step=4 * STEPS_PER_EPOCH + 2)
+    result = train(spec, runs=f"{bucket}/runs", name="one", faults=(fault,))
+    assert (result.fingerprint, result.restarts) == (fingerprint, 1)
+
+
+def test_a_killed_run_on_hdfs_is_resumed(hdfs_address: str, digits: Path, fingerprint: str) -> None:
+    """Its directory needs put-if-absent, and nothing that HDFS has not."""
+    runs = f"webhdfs://pileus@{hdfs_address}/{uuid.uuid4().hex}"
+    assert _killed_then_resumed(str(digits), runs) == fingerprint
+    assert verify_run(find_run("one", runs)).faults == ()
