@@ -14,13 +14,9 @@ from tests.house.tree import Import, imports
 
 EVERYWHERE = ("pileus",)
 ADAPTERS = {
-    "PIL": (
-        "pileus.data.decode",
-        "pileus.preprocessing.pictures",
-        "pileus.measure.report",
-        "pileus.operations.evaluate",
-    ),
+    "PIL": ("pileus.preprocessing.files", "pileus.preprocessing.writing", "pileus.measure.report"),
     "botocore": ("pileus.store.cloud",),
+    "cv2": ("pileus.preprocessing.resize",),
     "google_crc32c": ("pileus.records",),
     "httptools": ("pileus.serving",),
     "jinja2": ("pileus.measure.report",),
@@ -34,6 +30,7 @@ ADAPTERS = {
     "onnxscript": ("pileus.bundles.export",),
     "rich": ("pileus.cli",),
     "safetensors": ("pileus.training.checkpoint",),
+    "simplejpeg": ("pileus.preprocessing.photographs",),
     "sklearn": ("pileus.data.sources.digits",),
     "torch": ("pileus.training", "pileus.models", "pileus.operations", "pileus.bundles.export"),
     "urllib3": ("pileus.store.webhdfs",),

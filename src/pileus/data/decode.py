@@ -7,18 +7,14 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image
-from PIL.JpegImagePlugin import JpegImageFile
 
 from pileus.data.ports import Encoded
 from pileus.errors import SourceError, UsageError
-from pileus.preprocessing import pictures
+from pileus.preprocessing import files, photographs
+from pileus.preprocessing.pictures import fit_pixels, read_picture
 from pileus.spec.preprocessing import Picture
 
 MAX_FILE_BYTES = 256 << 20
-
-_ON_ITS_SIDE = (5, 6, 7, 8)
-_GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "F")
 
 
 def encoded_of(content: bytes, name: str) -> Encoded:
@@ -40,11 +36,13 @@ def decode(
 ) -> NDArray[np.uint8]:
     """(H, W, C) uint8, upright. `name` is for the message of the SourceError.
 
-    `size` (H, W) crops to its aspect and resizes, as serving does; None keeps the size. `channels` None keeps
-    grey grey and makes all else RGB.
+    `size` (H, W) crops to its aspect and resizes, as serving does, and then `channels` None means 3; without it, None
+    keeps grey grey and makes all else RGB.
     """
     try:
-        return fitted(pictures.decode(bytes(content)), size=size, channels=channels)
+        if size is None:
+            return photographs.decode(bytes(content), 1, channels).image_HWC
+        return read_picture(bytes(content), Picture(height=size[0], width=size[1], channels=channels or 3))
     except UsageError as error:
         raise SourceError(f"{name} cannot be used: {error}") from error
 
@@ -52,32 +50,25 @@ def decode(
 def resized(
     image_HWC: NDArray[np.uint8], *, size: tuple[int, int] | None, channels: Literal[1, 3] | None
 ) -> NDArray[np.uint8]:
-    """As `decode`, from pixels."""
+    """As `decode`, from pixels, and with `channels` None as they are."""
     height, width, own_channels = image_HWC.shape
     if (size or (height, width)) == (height, width) and (channels or own_channels) == own_channels:
         return image_HWC
-    picture = Image.fromarray(image_HWC[:, :, 0] if own_channels == 1 else image_HWC)
-    return fitted(picture, size=size, channels=channels)
-
-
-def fitted(picture: Image.Image, *, size: tuple[int, int] | None, channels: Literal[1, 3] | None) -> NDArray[np.uint8]:
-    """As `decode`, from an open picture."""
-    height, width = size or (picture.height, picture.width)
-    kept: Literal[1, 3] = 1 if picture.mode in _GREY_MODES else 3
-    return pictures.fit(picture, Picture(height=height, width=width, channels=channels or kept)).image
+    kept: Literal[1, 3] = 1 if own_channels == 1 else 3
+    height, width = size or (height, width)
+    return fit_pixels(image_HWC, Picture(height=height, width=width, channels=channels or kept)).image
 
 
 def lies_on_its_side(content: bytes) -> bool | None:
     """Whether EXIF or XMP in a JPEG's head say that height and width are to be exchanged; None for a bad head."""
     try:
-        return JpegImageFile(io.BytesIO(content)).getexif().get(ExifTags.Base.Orientation) in _ON_ITS_SIDE
-    except Exception:  # of whatever kind: the decoder finds it and says it
+        return files.lies_on_its_side(files.opened(content))
+    except UsageError:
         return None
 
 
 def picture_file(image_HWC: NDArray[np.uint8], file_format: Literal["JPEG", "PNG"], **settings: int) -> bytes:
     """The bytes of a file of the picture, (H, W, C) with C 1 or 3."""
     out = io.BytesIO()
-    picture = Image.fromarray(image_HWC[:, :, 0] if image_HWC.shape[2] == 1 else image_HWC)
-    picture.save(out, file_format, **settings)
+    files.picture_of(image_HWC).save(out, file_format, **settings)
     return out.getvalue()

@@ -8,7 +8,7 @@ from pileus.data import jpeg
 from pileus.data.decode import decode, picture_file, resized
 from pileus.data.options import WriteOptions
 from pileus.data.ports import Encoded, Sample
-from pileus.preprocessing.pictures import MAX_PIXELS
+from pileus.preprocessing.files import MAX_PIXELS
 from pileus.records.example import ImageFormat
 
 _QUALITY = 90

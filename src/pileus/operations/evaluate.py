@@ -13,7 +13,6 @@ from typing import Literal
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pileus.bundles import Bundle, Manifest, load
 from pileus.data.ports import Encoded, Sample, Split
@@ -25,7 +24,7 @@ from pileus.measure.classification import Classification, measure_classification
 from pileus.measure.environment import count_cores
 from pileus.measure.report import ReportContent, render_report
 from pileus.measure.worst import WorstError, worst_errors, worst_rows
-from pileus.preprocessing.pictures import fit, read_picture
+from pileus.preprocessing.pictures import fit_pixels, read_picture
 from pileus.spec.preprocessing import Preprocessing
 from pileus.spec.run import RunSpec
 
@@ -197,8 +196,7 @@ def _fitted(sample: Sample, spec: Preprocessing) -> NDArray[np.uint8]:
             return read_picture(sample.image.content, spec)
         if sample.image.shape == (spec.height, spec.width, spec.channels):
             return sample.image
-        pixels = sample.image[:, :, 0] if sample.image.shape[2] == 1 else sample.image
-        return fit(Image.fromarray(pixels), spec).image
+        return fit_pixels(sample.image, spec).image
     except UsageError as error:
         raise SourceError(f"sample {sample.id} cannot be used: {error}") from error
 

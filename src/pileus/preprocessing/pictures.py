@@ -1,241 +1,35 @@
-"""A picture file to the model's input.
-
-A photograph is cropped to the model's aspect and resized. A picture of writing is brought into the frame that
-`strokes.rasterise` draws in: white ink on black, the ink's box scaled with its aspect kept, its centre of
-mass in the middle, strokes not thinner than those the model has seen.
-
-Files come from anyone: they are PNG or JPEG by their first bytes, their size is known before a pixel is
-decoded, and whatever is wrong with them is one UsageError.
-"""
+"""A picture file, or pixels, to the model's input: ONE way for training, the API and the tests."""
 
 from __future__ import annotations
 
-import io
-import math
-import struct
-import zlib
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, ImageFilter, ImageOps
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
 
-from pileus.errors import UsageError
-from pileus.spec.preprocessing import Drawing, Picture, Preprocessing
-
-MAX_PIXELS = 64 * 1024 * 1024
-
-_FACTORIES: list[tuple[bytes, type[ImageFile.ImageFile]]] = [
-    (b"\x89PNG\r\n\x1a\n", PngImageFile),
-    (b"\xff\xd8\xff", JpegImageFile),
-]
-"""Called directly, not by Image.open, whose check of the size is a process-wide setting and a warning."""
-
-_BROKEN = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    IndexError,
-    KeyError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
-"""What Pillow raises for damaged files."""
-
-_LEAST_CONTRAST = 24
-"""Levels of 255 between ink and ground; fainter is taken for an empty sheet."""
-
-_DETAIL = 4
-"""Pixels of the working copy for one pixel of the frame."""
-
-
-class Fitted(NamedTuple):
-    image: NDArray[np.uint8]
-    """(H, W, C), the model's."""
-    box: tuple[int, int, int, int]
-    """x, y, width, height in the picture's pixels: what of it the model sees."""
+from pileus.preprocessing import files, photographs
+from pileus.preprocessing.files import MAX_PIXELS, Fitted
+from pileus.preprocessing.writing import fit_writing
+from pileus.spec.preprocessing import Drawing, Preprocessing
 
 
 def read_picture(content: bytes, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """(H, W, C) uint8 from the bytes of a PNG or JPEG file. UsageError for anything else."""
-    return fit(decode(content, max_pixels=max_pixels), spec).image
+    return fit_file(content, spec, max_pixels=max_pixels).image
+
+
+def fit_file(content: bytes, spec: Preprocessing, *, max_pixels: int = MAX_PIXELS) -> Fitted:
+    """As `read_picture`, with what of the picture was taken. NoWriting where writing is wanted and none is seen."""
+    if isinstance(spec, Drawing):
+        return fit_writing(files.upright(files.opened(content, max_pixels=max_pixels)), spec)
+    return photographs.fit_file(content, spec, max_pixels=max_pixels)
+
+
+def fit_pixels(image_HWC: NDArray[np.uint8], spec: Preprocessing) -> Fitted:
+    """As `fit_file`, from the pixels of an upright picture, (H, W, C) with C 1 or 3."""
+    if isinstance(spec, Drawing):
+        return fit_writing(files.picture_of(image_HWC), spec)
+    return photographs.fit_pixels(image_HWC, spec)
 
 
 def picture_size(content: bytes) -> tuple[int, int]:
-    """Width and height in pixels, by the head of the file alone. UsageError where it is no PNG or JPEG."""
-    return _opened(content).size
-
-
-def decode(content: bytes, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """The whole picture, turned upright. UsageError for damaged, truncated or too large files."""
-    picture = _opened(content)
-    width, height = picture.size
-    if width * height > max_pixels:
-        raise UsageError(f"a picture may have at most {max_pixels} pixels (got {width} x {height}); make it smaller.")
-    try:
-        picture.load()
-        return ImageOps.exif_transpose(picture)
-    except _BROKEN as error:
-        raise UsageError(f"the picture is damaged or cut short ({error}); send the whole file.") from error
-
-
-def fit(picture: Image.Image, spec: Preprocessing) -> Fitted:
-    """The model's input. UsageError where a picture of writing has no ink."""
-    return _fit_writing(picture, spec) if isinstance(spec, Drawing) else _fit_photograph(picture, spec)
-
-
-def _opened(content: bytes) -> ImageFile.ImageFile:
-    for magic, factory in _FACTORIES:
-        if content.startswith(magic):
-            try:
-                return factory(io.BytesIO(content))
-            except _BROKEN as error:
-                raise UsageError(f"the picture's head is damaged ({error}); send the whole file.") from error
-    raise UsageError(f"a picture must be a PNG or JPEG file (got {_first_bytes(content)}); convert it.")
-
-
-def _first_bytes(content: bytes) -> str:
-    return f"a file that starts with {content[:8].hex(' ')}" if content else "an empty file"
-
-
-def _fit_photograph(picture: Image.Image, spec: Picture) -> Fitted:
-    flat = _flattened(picture, "RGB" if spec.channels == 3 else "L", ground=255)
-    width, height = flat.size
-    cut_width = min(width, max(1, round(height * spec.width / spec.height)))
-    cut_height = min(height, max(1, round(width * spec.height / spec.width)))
-    left, top = (width - cut_width) // 2, (height - cut_height) // 2
-    cut = flat.crop((left, top, left + cut_width, top + cut_height))
-    resized = cut.resize((spec.width, spec.height), Image.Resampling.BICUBIC)
-    image_HWC = np.asarray(resized, np.uint8).reshape(spec.height, spec.width, spec.channels)
-    return Fitted(image_HWC, (left, top, cut_width, cut_height))
-
-
-def _fit_writing(picture: Image.Image, spec: Drawing) -> Fitted:
-    grey = _flattened(picture, "L", ground=_ground_for_ink(picture))
-    grey_HW = np.asarray(grey, np.uint8)
-    ground = int(np.median(_border(grey_HW)))
-    if grey_HW.shape == (spec.height, spec.width) and ground == 0 and grey_HW.any():
-        return Fitted(grey_HW[:, :, None].copy(), (0, 0, spec.width, spec.height))
-    ink_of_level, threshold = _ink_of_level(np.array(grey.histogram(), np.float64), ground)
-    ink_HW = ink_of_level[grey_HW]
-    sure_HW = ink_HW >= threshold
-    rows, columns = np.flatnonzero(sure_HW.any(axis=1)), np.flatnonzero(sure_HW.any(axis=0))
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    framed_HW = _framed(ink_HW[top:bottom, left:right], threshold, spec)
-    return Fitted(framed_HW[:, :, None], (int(left), int(top), int(right - left), int(bottom - top)))
-
-
-def _flattened(picture: Image.Image, mode: str, *, ground: int) -> Image.Image:
-    """Without alpha, eight bits a channel."""
-    if picture.mode.startswith("I"):
-        levels_HW = np.asarray(picture).astype(np.int64)
-        shift = 8 if levels_HW.max() > 255 else 0
-        picture = Image.fromarray(np.clip(levels_HW >> shift, 0, 255).astype(np.uint8))
-    if not picture.has_transparency_data:
-        return picture.convert(mode)
-    seen = picture.convert("RGBA")
-    sheet = Image.new("RGBA", seen.size, (ground, ground, ground, 255))
-    return Image.alpha_composite(sheet, seen).convert(mode)
-
-
-def _ground_for_ink(picture: Image.Image) -> int:
-    """A transparent sheet is white, unless what is drawn on it is light."""
-    if not picture.has_transparency_data:
-        return 255
-    grey, alpha = picture.convert("LA").split()
-    counts = np.array(grey.histogram(mask=alpha.point([0] * 128 + [255] * 128)), np.float64)
-    return 0 if (counts * np.arange(256)).sum() > 127 * counts.sum() else 255
-
-
-def _border(grey_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.concatenate([grey_HW[0], grey_HW[-1], grey_HW[:, 0], grey_HW[:, -1]])
-
-
-def _ink_of_level(counts: NDArray[np.float64], ground: int) -> tuple[NDArray[np.uint8], int]:
-    """(256,) by grey level: how far it is from the ground towards the ink; and from where on it is ink.
-
-    `counts` (256,): pixels of each level.
-    """
-    levels = np.flatnonzero(counts)
-    darker, lighter = ground - int(levels[0]), int(levels[-1]) - ground
-    contrast = max(darker, lighter)
-    if contrast < _LEAST_CONTRAST:
-        raise UsageError("the picture shows no writing: it is one even tone; send one with ink that stands out.")
-    sign = -1 if darker >= lighter else 1
-    ink_of_level = np.clip(sign * (np.arange(256) - ground) * 255 // contrast, 0, 255)
-    ink_counts = np.bincount(ink_of_level, weights=counts, minlength=256).astype(np.float64)
-    return ink_of_level.astype(np.uint8), _threshold(ink_counts)
-
-
-def _threshold(counts: NDArray[np.float64]) -> int:
-    """Otsu's (1979): the first level of ink, with the greatest variance between ink and ground."""
-    below, sum_below = np.cumsum(counts), np.cumsum(counts * np.arange(256))
-    above, sum_above = below[-1] - below, sum_below[-1] - sum_below
-    with np.errstate(divide="ignore", invalid="ignore"):
-        apart = sum_below / below - sum_above / above
-    return int(np.argmax(np.nan_to_num(below * above * apart**2))) + 1
-
-
-def _framed(ink_HW: NDArray[np.uint8], threshold: int, spec: Drawing) -> NDArray[np.uint8]:
-    """Cut-out ink into the frame: scaled to the box, strokes thickened where too thin, centred by mass."""
-    coarse = max(1, math.floor(max(ink_HW.shape) / (spec.box * _DETAIL)))
-    ink_HW = _without_noise(_block_maximum(ink_HW, coarse), threshold)
-    thickening = spec.stroke_width * max(ink_HW.shape) / spec.box - _stroke_width(ink_HW)
-    working = Image.fromarray(ink_HW)
-    if thickening >= 1:
-        radius = math.ceil(thickening / 2)
-        working = ImageOps.expand(working, radius).filter(ImageFilter.MaxFilter(2 * radius + 1))
-    return _placed(working, spec)
-
-
-def _block_maximum(ink_HW: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """Smaller by a whole factor; a thin line keeps its strength."""
-    if factor == 1:
-        return ink_HW
-    height, width = (math.ceil(side / factor) for side in ink_HW.shape)
-    padded_HW = np.zeros((height * factor, width * factor), np.uint8)
-    padded_HW[: ink_HW.shape[0], : ink_HW.shape[1]] = ink_HW
-    return np.asarray(padded_HW.reshape(height, factor, width, factor).max(axis=(1, 3)), np.uint8)
-
-
-def _without_noise(ink_HW: NDArray[np.uint8], threshold: int) -> NDArray[np.uint8]:
-    """Faint pixels stay where they touch sure ink, as the soft edge of a stroke; elsewhere they are paper."""
-    sure = Image.fromarray(np.where(ink_HW >= threshold, 255, 0).astype(np.uint8))
-    edge_HW = np.asarray(sure.filter(ImageFilter.MaxFilter(3))) > 0
-    return np.where(edge_HW & (ink_HW >= threshold // 2), ink_HW, 0).astype(np.uint8)
-
-
-def _stroke_width(ink_HW: NDArray[np.uint8]) -> float:
-    """In pixels: the area of the ink by half the length of its outline."""
-    inked_HW = np.pad(ink_HW > 127, 1)
-    outline = np.count_nonzero(np.diff(inked_HW, axis=0)) + np.count_nonzero(np.diff(inked_HW, axis=1))
-    slanted = 4 / math.pi
-    return float(2 * np.count_nonzero(inked_HW) / max(outline / slanted, 1.0))
-
-
-def _placed(working: Image.Image, spec: Drawing) -> NDArray[np.uint8]:
-    """The longer side becomes the box, the centre of mass the middle, to parts of a pixel; no ink is lost."""
-    unit = max(working.size) / spec.box
-    ink_HW = np.asarray(working, np.float64)
-    room = math.ceil(max(spec.height, spec.width) * unit)
-    left, right = _window(ink_HW.sum(axis=0), spec.width * unit)
-    top, bottom = _window(ink_HW.sum(axis=1), spec.height * unit)
-    frame = ImageOps.expand(working, room).resize(
-        (spec.width, spec.height),
-        Image.Resampling.HAMMING,
-        box=(left + room, top + room, right + room, bottom + room),
-    )
-    frame_HW = np.asarray(frame, np.float64)
-    frame_HW = np.clip(frame_HW * (255.0 / max(float(frame_HW.max()), 1.0)), 0, 255)
-    return np.asarray(np.rint(frame_HW), np.uint8)
-
-
-def _window(mass: NDArray[np.float64], length: float) -> tuple[float, float]:
-    """[start, stop) of this length around the centre of mass, as far as it holds all of [0, len(mass))."""
-    centre = float((mass * (np.arange(len(mass)) + 0.5)).sum() / mass.sum())
-    start = min(max(centre - length / 2, len(mass) - length), 0.0)
-    return start, start + length
+    """Width and height in pixels as stored, by the head of the file alone. UsageError where it is no PNG or JPEG."""
+    return files.opened(content, max_pixels=1 << 62).size

@@ -16,8 +16,9 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from pileus.errors import UsageError
-from pileus.preprocessing.pictures import decode, fit, picture_size
+from pileus.preprocessing.pictures import fit_file, picture_size
 from pileus.preprocessing.strokes import rasterise
+from pileus.preprocessing.writing import NoWriting
 from pileus.serving.answers import Box, Refusal
 from pileus.spec.preprocessing import Drawing, Preprocessing
 from pileus.spec.values import Spec
@@ -139,13 +140,11 @@ def _parse_picture(body: bytes, spec: Preprocessing, limits: Limits) -> Input:
                 413,
                 f"a picture may have {limits.pixels} pixels at most (got {width} x {height}); shrink it.",
             )
-        picture = decode(body, max_pixels=limits.pixels)
+        fitted = fit_file(body, spec, max_pixels=limits.pixels)
+    except NoWriting as error:
+        raise Refusal(422, str(error)) from error
     except UsageError as error:
         raise Refusal(400, str(error)) from error
-    try:
-        fitted = fit(picture, spec)
-    except UsageError as error:
-        raise Refusal(422, str(error)) from error
     return Input(fitted.image, fitted.box)
 
 

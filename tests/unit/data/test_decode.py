@@ -48,11 +48,11 @@ def test_a_photograph_is_turned_upright() -> None:
 
 
 def test_resizing_is_what_serving_does() -> None:
-    content = picture("JPEG", 30, 40)
-    served = read_picture(content, Picture(height=8, width=8, channels=3))
-    assert np.array_equal(decode(content, "a", size=(8, 8), channels=3), served)
-    pixels = decode(content, "a")
-    assert np.array_equal(resized(pixels, size=(8, 8), channels=3), served)
+    for kind in ("JPEG", "PNG"):
+        content = picture(kind, 30, 40)
+        served = read_picture(content, Picture(height=8, width=8, channels=3))
+        assert np.array_equal(decode(content, "a", size=(8, 8), channels=3), served)
+    assert np.array_equal(resized(decode(content, "a"), size=(8, 8), channels=3), served)
 
 
 def test_pixels_that_fit_are_not_touched() -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from pileus.errors import UsageError
-from pileus.preprocessing.pictures import decode, fit, picture_size, read_picture
+from pileus.preprocessing.pictures import fit_file, fit_pixels, picture_size, read_picture
 from pileus.preprocessing.strokes import rasterise
 from pileus.spec.preprocessing import Drawing, Picture
 
@@ -61,7 +61,7 @@ def test_noise_of_the_paper_is_no_ink() -> None:
 
 
 def test_the_box_says_where_the_ink_is() -> None:
-    assert fit(written(30), Drawing()).box == pytest.approx((85, 85, 230, 350), abs=3)
+    assert fit_pixels(np.asarray(written(30))[:, :, None], Drawing()).box == pytest.approx((85, 85, 230, 350), abs=3)
 
 
 def test_a_picture_in_the_models_frame_is_passed_as_it_is() -> None:
@@ -114,7 +114,7 @@ def test_a_photograph_is_cropped_in_the_middle() -> None:
     photograph = np.zeros((60, 100, 3), np.uint8)
     photograph[:, :20], photograph[:, 80:] = (255, 0, 0), (0, 0, 255)
     photograph[:, 20:80] = (10, 200, 30)
-    fitted = fit(Image.fromarray(photograph), Picture(height=32, width=32))
+    fitted = fit_pixels(photograph, Picture(height=32, width=32))
     assert fitted.box == (20, 0, 60, 60)
     assert np.array_equal(fitted.image, np.full((32, 32, 3), (10, 200, 30), np.uint8))
 
@@ -173,14 +173,15 @@ def test_a_pixel_bomb_is_refused_by_its_head() -> None:
     content = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", zlib.compress(b"\0" * 1000))
     assert picture_size(content) == (100_000, 100_000)
     with pytest.raises(UsageError, match=r"at most 67108864 pixels \(got 100000 x 100000\)"):
-        decode(content)
+        fit_file(content, Drawing())
 
 
 def test_the_limit_of_pixels_may_be_lower() -> None:
-    content = encoded(Image.new("L", (20, 10)))
-    assert decode(content, max_pixels=200).size == (20, 10)
-    with pytest.raises(UsageError, match="at most 199 pixels"):
-        decode(content, max_pixels=199)
+    spec = Picture(height=10, width=20)
+    for content in (encoded(Image.new("L", (20, 10))), encoded(Image.new("L", (20, 10)), "JPEG")):
+        assert read_picture(content, spec, max_pixels=200).shape == (10, 20, 3)
+        with pytest.raises(UsageError, match="at most 199 pixels"):
+            read_picture(content, spec, max_pixels=199)
 
 
 WHOLE_FILES = [encoded(written(30).resize((50, 60)), kind) for kind in ("PNG", "JPEG")]
