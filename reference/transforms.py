@@ -21,12 +21,12 @@ _FLIP, _PAD_CROP, _RESIZED_CROP, _COLOUR, _CUTOUT, _MIX, _MIX_BOX = range(1, 8)
 
 def augmented(image: Image, key: int, spec: Augment, seed: int, epoch: int) -> Image:
     """All but mixing, in the fixed order."""
-    if spec.flip and draws(1, key, seed, epoch, _FLIP)[0] < spec.flip:
-        image = [row[::-1] for row in image]
     if isinstance(spec.crop, PadCrop):
         image = pad_cropped(image, spec.crop, *draws(2, key, seed, epoch, _PAD_CROP))
     if isinstance(spec.crop, ResizedCrop):
         image = resized_cropped(image, spec.crop, draws(4, key, seed, epoch, _RESIZED_CROP))
+    if spec.flip and draws(1, key, seed, epoch, _FLIP)[0] < spec.flip:
+        image = [row[::-1] for row in image]
     if spec.rotate_deg or spec.scale or spec.shear or spec.shift:
         image = affine(image, spec, [2 * draw - 1 for draw in draws(6, key, seed, epoch)])
     if spec.brightness or spec.contrast or spec.saturation:
@@ -58,23 +58,26 @@ def resized_cropped(image: Image, spec: ResizedCrop, chances: Sequence[float]) -
     area = (spec.area_min + chances[0] * (spec.area_max - spec.area_min)) * (height * width)
     lean = (2 * chances[1] - 1) * ((spec.aspect - 1) / (spec.aspect + 1))
     aspect = (1 + lean) / (1 - lean)
-    tall, wide = min(math.sqrt(area / aspect), height), min(math.sqrt(area * aspect), width)
-    rows = _places(chances[2] * (height - tall), tall, height)
-    columns = _places(chances[3] * (width - wide), wide, width)
+    tall = min(max(math.floor(math.sqrt(area / aspect) + 0.5), 1), height)
+    wide = min(max(math.floor(math.sqrt(area * aspect) + 0.5), 1), width)
+    top, left = math.floor(chances[2] * (height - tall + 1)), math.floor(chances[3] * (width - wide + 1))
+    image = [row[left : left + wide] for row in image[top : top + tall]]
+    rows, columns = _places(tall, height), _places(wide, width)
 
     def value(down: Fraction, across: Fraction, channel: int) -> int:
         total = Fraction(0)
-        for row, part_down in _neighbours(down, height):
-            for column, part_across in _neighbours(across, width):
+        for row, part_down in _neighbours(down, tall):
+            for column, part_across in _neighbours(across, wide):
                 total += image[row][column][channel] * part_down * part_across
         return _half_up(total)
 
     return [[[value(down, across, c) for c in range(channels)] for across in columns] for down in rows]
 
 
-def _places(start: float, side: float, size: int) -> list[Fraction]:
-    places = (start + (index + 0.5) * (side / size) - 0.5 for index in range(size))
-    return [Fraction(_half_up(Fraction(min(max(place, 0.0), size - 1.0)) * 256), 256) for place in places]
+def _places(size: int, new_size: int) -> list[Fraction]:
+    """Pixel centres at halves; rounded to 1/256 pixel, halves to even."""
+    places = ((1.0 / (new_size / size)) * (index + 0.5) - 0.5 for index in range(new_size))
+    return [Fraction(round(min(max(place, 0.0), size - 1.0) * 256), 256) for place in places]
 
 
 def _neighbours(place: Fraction, size: int) -> list[tuple[int, Fraction]]:

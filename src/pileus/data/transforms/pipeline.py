@@ -1,6 +1,6 @@
-"""The one order of the transforms: flip, crop, affine, colour, cutout; then mixing.
+"""The one order of the transforms: crop, flip, affine, colour, cutout; then mixing.
 
-Geometry first, so that colour's mean is that of what is seen; what is hidden is exactly black; mixing takes finished
+The crop is first, so that of a picture file only what is seen need be decoded. Geometry before colour, so that its mean is that of what is seen; what is hidden is exactly black; mixing takes finished
 images. Up to mixing each image is a pure function of (seed, epoch, sample key), whatever batch it comes in.
 """
 
@@ -41,12 +41,12 @@ def augment(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDAr
 
 
 def _piece(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDArray[np.uint8]:
-    if spec.flip:
-        images_NHWC = mirrored(images_NHWC, draws, spec.flip)
     if isinstance(spec.crop, PadCrop):
         images_NHWC = pad_cropped(images_NHWC, draws, spec.crop)
     if isinstance(spec.crop, ResizedCrop):
         images_NHWC = resized_cropped(images_NHWC, draws, spec.crop)
+    if spec.flip:
+        images_NHWC = mirrored(images_NHWC, draws, spec.flip)
     if spec.is_affine:
         images_NHWC = distorted(images_NHWC, draws, spec)
     if spec.is_colour:

@@ -41,11 +41,11 @@ GOLDEN = {
     "flip": "38b66635c91bceb6",
     "zero": "a9d271840c3bb289",
     "reflect": "20249d8f4af7765e",
-    "resized": "c4bd3bb2510183cc",
+    "resized": "7bc278ac9bc22abe",
     "affine": "aaac137147c6a43e",
     "colour": "9899949d0b34ed95",
     "cutout": "ee3335d6b0f90a9a",
-    "all": "179e66296f39be8a",
+    "all": "898ecbe80f638225",
 }
 parts = st.floats(0.0, 0.5)
 changes = st.floats(0.0, 1.0)
@@ -129,7 +129,7 @@ def test_nothing_asked_for_changes_nothing() -> None:
 
 
 def test_a_transform_draws_the_same_whatever_others_do() -> None:
-    with_crop = augment(augment(images(6, 3), draws(6), EACH["flip"]), draws(6), EACH["zero"])
+    with_crop = augment(augment(images(6, 3), draws(6), EACH["zero"]), draws(6), EACH["flip"])
     both = augment(images(6, 3), draws(6), Augment(flip=0.5, crop=PadCrop(padding=3)))
     assert both.tobytes() == with_crop.tobytes()
 
