@@ -8,10 +8,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pileus.data.batches import share
 from pileus.training.exchange.threads import Meeting
 from pileus.training.strategies.all_reduce import AllReduce
 from pileus.training.strategies.single import Single
-from pileus.training.tree import TreeSum, Vector, share
+from pileus.training.tree import TreeSum, Vector
 
 
 def single_sum(leaves: list[Vector]) -> Vector:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pileus.data.pixels import Images
+
 MOST_ERRORS = 40
 
 
@@ -36,7 +38,7 @@ def worst_rows(
 
 
 def worst_errors(
-    images_NHWC: NDArray[np.uint8],
+    images: Images,
     probabilities_NK: NDArray[np.float32],
     labels_N: NDArray[np.integer],
     ids: Sequence[str],
@@ -45,13 +47,14 @@ def worst_errors(
     most: int = MOST_ERRORS,
 ) -> list[WorstError]:
     """The rows of `worst_rows` with what there is to see of them. Rows of all arrays belong together."""
+    rows = worst_rows(probabilities_NK, labels_N, most)
     return [
         WorstError(
-            image_HWC=images_NHWC[row],
+            image_HWC=image_HWC,
             id=ids[row],
             truth=classes[int(labels_N[row])],
             predicted=classes[int(probabilities_NK[row].argmax())],
             confidence=float(probabilities_NK[row].max()),
         )
-        for row in worst_rows(probabilities_NK, labels_N, most).tolist()
+        for row, image_HWC in zip(rows.tolist(), images[rows], strict=True)
     ]

@@ -20,8 +20,8 @@ from pileus.data.sources.open import open_source
 from pileus.data.sources.ports import ListedSource
 from pileus.data.splits import settled_split
 from pileus.errors import SourceError, SpecError, UsageError
+from pileus.machine import count_cores
 from pileus.measure.classification import Classification, measure_classification
-from pileus.measure.environment import count_cores
 from pileus.measure.report import ReportContent, render_report
 from pileus.measure.worst import WorstError, worst_errors, worst_rows
 from pileus.preprocessing.pictures import fit_pixels, read_picture

@@ -17,7 +17,7 @@ from pileus.bundles.export import export_onnx
 from pileus.bundles.manifest import BundleDescription, Calibration, Manifest, Provenance
 from pileus.bundles.predictor import Bundle
 from pileus.bundles.write import write_bundle
-from pileus.data.batches import Part, load_part
+from pileus.data.batches import Part, load_part, shape_of
 from pileus.data.ports import Split
 from pileus.errors import WorkFailed
 from pileus.measure.calibration import fit_temperature
@@ -31,6 +31,7 @@ from pileus.spec.preprocessing import Drawing, Picture, Preprocessing
 from pileus.spec.run import RunSpec
 from pileus.training.checkpoint import Position, Tensors, load_checkpoint, newest_whole
 
+_BATCH = 256
 _CERTAIN = 0.9
 _REJECTED = 0.3
 
@@ -51,7 +52,11 @@ def pack(directory: RunDirectory, plan: Plan, fingerprint: str) -> Packed:
     if checkpoint is None or (fingerprint and checkpoint.manifest.fingerprint != fingerprint):
         raise WorkFailed("the last checkpoint is not what the workers agreed on; its files were changed.")
     records = open_records(plan.records_uri)
-    validation, test = (load_part(records, split, plan.spec.data) for split in (Split.VALIDATION, Split.TEST))
+    data = plan.spec.data
+    validation, test = (
+        load_part(records, split, validation=data.validation, size=data.size)
+        for split in (Split.VALIDATION, Split.TEST)
+    )
     onnx = _exported(plan.spec, records, load_checkpoint(directory.store, checkpoint.key)[1])
     exported = time.perf_counter()
     description = _described(plan, records, checkpoint.manifest.fingerprint)
@@ -76,12 +81,12 @@ def pack(directory: RunDirectory, plan: Plan, fingerprint: str) -> Packed:
 
 
 def _exported(spec: RunSpec, records: RecordSet, tensors: Tensors) -> bytes:
-    assert records.shape is not None
-    network = build(spec.model, records.shape, len(records.classes), spec.seed)
+    shape = shape_of(records, spec.data.size)
+    network = build(spec.model, shape, len(records.classes), spec.seed)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             parameter.copy_(torch.from_numpy(np.array(tensors[f"weights/{name}"])))
-    return export_onnx(network, *records.shape)
+    return export_onnx(network, *shape)
 
 
 def _described(plan: Plan, records: RecordSet, fingerprint: str) -> BundleDescription:
@@ -102,13 +107,12 @@ def _described(plan: Plan, records: RecordSet, fingerprint: str) -> BundleDescri
 
 def preprocessing_of(spec: RunSpec, records: RecordSet) -> Preprocessing:
     """What the records say, unless the spec says what users will send."""
-    assert records.shape is not None
-    height, width, channels = records.shape
+    height, width, channels = shape_of(records, spec.data.size)
     told = records.preprocessing
     if spec.data.input == "drawing" and not isinstance(told, Drawing):
         part = min(height, width) / 28
         return Drawing(height=height, width=width, box=20.0 * part, stroke_width=2.2 * part)
-    if told is None or (spec.data.input == "picture" and not isinstance(told, Picture)):
+    if told is None or spec.data.size is not None or (spec.data.input == "picture" and not isinstance(told, Picture)):
         return Picture(height=height, width=width, channels=3 if channels == 3 else 1)
     return told
 
@@ -131,7 +135,10 @@ def _measured(
     """By the graph that ships, not by the network that trained."""
     unwritten = Manifest(**{f: getattr(description, f) for f in description.__struct_fields__}, files={}, version="")
     bundle = Bundle(unwritten, onnx, threads=describe_environment().cores.usable)
-    probabilities_NK = bundle.probabilities(part.images_NHWC)
+    probabilities_NK = np.empty((len(part), len(description.classes)), np.float32)
+    for first in range(0, len(part), _BATCH):
+        rows = np.arange(first, min(first + _BATCH, len(part)))
+        probabilities_NK[rows] = bundle.probabilities(part.pixels.images[rows])
     if not len(part):
         return probabilities_NK, None
     return probabilities_NK, measure_classification(probabilities_NK, part.labels_N, description.classes)

@@ -31,7 +31,7 @@ def write_report(
     run = shlex.quote(directory.place)
     worst = (
         worst_errors(
-            test.images_NHWC,
+            test.pixels.images,
             probabilities_NK,
             test.labels_N,
             [records.id(int(position)) for position in test.positions_N],

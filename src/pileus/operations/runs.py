@@ -165,7 +165,7 @@ def _proved_epochs(directory: RunDirectory, plan: Plan, keys: list[str], faults:
     if not keys:
         return 0
     newest = describe_checkpoint(directory.store, keys[-1]).manifest
-    samples = positions_of(open_records(plan.records_uri), Split.TRAIN, plan.spec.data)
+    samples = positions_of(open_records(plan.records_uri), Split.TRAIN, plan.spec.data.validation)
     wrong = prove(pages_back_from(directory.store, newest.ledger), samples, newest.position.epoch)
     faults.extend(wrong)
     return newest.position.epoch - len(wrong)

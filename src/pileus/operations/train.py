@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import datetime
 import importlib.metadata
-import shlex
 import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from pileus.data.batches import positions_of
+from pileus.data.batches import positions_of, shape_of
 from pileus.data.ports import Split
 from pileus.engines.connect import connect
 from pileus.engines.ports import Engine
@@ -156,7 +155,7 @@ def _drive(drive: _Drive) -> TrainResult:
 
     directory.drive()
     try:
-        num_train = len(positions_of(open_records(plan.records_uri), Split.TRAIN, plan.spec.data))
+        num_train = len(positions_of(open_records(plan.records_uri), Split.TRAIN, plan.spec.data.validation))
         controller = Controller(
             directory, plan, drive.engine, observer=drive.observer, pack=finish, faults=drive.faults
         )
@@ -239,24 +238,21 @@ def _check(spec: RunSpec, uri: str, given: Engine | None) -> None:
 
 
 def _check_records(records: RecordSet, spec: RunSpec) -> None:
-    train = positions_of(records, Split.TRAIN, spec.data)
+    train = positions_of(records, Split.TRAIN, spec.data.validation)
     present = len(np.unique(records.labels[train]))
     if present < 2:
         raise SourceError(
             f"training needs samples of at least two classes (got {len(train)} samples of {present}) in the train part "
             f"of {spec.data.source}."
         )
-    if records.shape is None:
+    shape = shape_of(records, spec.data.size)
+    spec.augment.check(*shape)
+    if spec.data.input == "drawing" and shape[2] != 1:
         raise SourceError(
-            f"images of {spec.data.source} vary in size, and a model takes one; write them with one: "
-            f"pileus data write {shlex.quote(spec.data.source)} DEST --resize 64x64, and train on DEST."
-        )
-    if spec.data.input == "drawing" and records.shape[2] != 1:
-        raise SourceError(
-            f"data.input=drawing means grey images (got {records.shape[2]} channels in {spec.data.source}); "
+            f"data.input=drawing means grey images (got {shape[2]} channels in {spec.data.source}); "
             "say --set data.input=picture, or write them grey: pileus data write SOURCE DEST --channels 1"
         )
-    build(spec.model, records.shape, len(records.classes), spec.seed)
+    build(spec.model, shape, len(records.classes), spec.seed)
 
 
 def _changed(spec: RunSpec, changes: dict[str, Any]) -> RunSpec:

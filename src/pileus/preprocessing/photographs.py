@@ -58,10 +58,14 @@ def fit_file(content: bytes, spec: Picture, *, max_pixels: int = MAX_PIXELS) -> 
 
 def fit_pixels(image_HWC: NDArray[np.uint8], spec: Picture) -> Fitted:
     """As `fit_file`, from the pixels of an upright picture, (H, W, C) with C 1 or 3."""
-    if image_HWC.shape[2] != spec.channels:
-        image_HWC = files.pixels(files.picture_of(image_HWC), spec.channels)
+    image_HWC = as_channels(image_HWC, spec.channels)
     height, width = image_HWC.shape[:2]
     return _fitted(Decoded(image_HWC, 1, by_pillow=False), central(height, width, spec), spec)
+
+
+def as_channels(image_HWC: NDArray[np.uint8], channels: Channels) -> NDArray[np.uint8]:
+    """The picture itself where it has so many."""
+    return image_HWC if image_HWC.shape[2] == channels else files.pixels(files.picture_of(image_HWC), channels)
 
 
 def central(height: int, width: int, spec: Picture) -> Rectangle:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import struct
 
 import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
 
 HEADER_BYTES = 12
 FOOTER_BYTES = 4
@@ -17,8 +19,8 @@ OVERHEAD_BYTES = HEADER_BYTES + FOOTER_BYTES
 _MASK_DELTA = 0xA282EAD8
 
 
-def crc32c(data: bytes) -> int:
-    """CRC-32C (Castagnoli), not masked."""
+def crc32c(data: bytes | NDArray[np.uint8]) -> int:
+    """CRC-32C (Castagnoli), not masked. An array must be contiguous and read-only."""
     return int(google_crc32c.value(data))
 
 

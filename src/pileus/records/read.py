@@ -12,12 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 from pileus.errors import Damaged, NotFound, StoreError, UsageError
 from pileus.records import frame, index, manifest
 from pileus.records.example import FORMATS, ImageFormat
+from pileus.records.mapped import MappedImages
 from pileus.spec.preprocessing import Preprocessing
 from pileus.store import Store, is_remote, open_store
 from pileus.store.cache import Cache, CachedStore, Value, default_cache
+from pileus.store.files import FileStore
 
-_WHOLE_SHARD_SHARE = 1 / 8
-"""From this share of a shard's bytes on, reading all of it is cheaper than one read a record."""
+_HELD_BYTES = 8 << 20
+"""Of records that are read together."""
+_GAP_BYTES = 4096
+"""Records no farther apart are read as one piece: reading so little more costs less than asking again."""
 
 _head = lru_cache(maxsize=4096)(frame.header)
 
@@ -86,6 +90,11 @@ class RecordSet:
         return self._index.key
 
     @property
+    def channels(self) -> int:
+        """3 where any image has three, else 1."""
+        return int(self._index.channels.max(initial=1))
+
+    @property
     def all_raw(self) -> bool:
         """Every image is stored as pixels."""
         return not self._index.format.any()
@@ -102,10 +111,15 @@ class RecordSet:
         height, width, channels = (int(column[position]) for column in columns)
         return height, width, channels
 
-    def images(self, positions: ArrayLike) -> NDArray[np.uint8]:
-        """(n, H, W, C) uint8 of raw images of one shape, in the order asked for. Each shard is read once.
+    def sides(self, positions: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Heights and widths of these images, (n,) each."""
+        wanted = np.asarray(positions, np.int64)
+        return self._index.height[wanted].astype(np.int64), self._index.width[wanted].astype(np.int64)
 
-        UsageError where images vary in shape or are picture files; `pileus.data.resident` decodes those.
+    def images(self, positions: ArrayLike) -> NDArray[np.uint8]:
+        """(n, H, W, C) uint8 of raw images of one shape, in the order asked for.
+
+        UsageError where images vary in shape or are picture files; `pileus.data.pixels` decodes those.
         """
         if self.shape is None or not self.all_raw:
             raise UsageError(
@@ -120,17 +134,33 @@ class RecordSet:
         return images_NHWC
 
     def contents(self, positions: ArrayLike) -> Iterator[tuple[int, memoryview]]:
-        """(row, image bytes) for each row of `positions`, shard by shard, each shard read once."""
+        """(row, image bytes) for each row of `positions`, as records lie in the shards; some MiB are held at a time."""
         wanted = np.asarray(positions, np.int64)
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"records [{wanted.min()}, {wanted.max()}] of {len(self)}")
         shard_of = self._index.shard[wanted]
-        for shard in np.unique(shard_of):
-            rows = np.flatnonzero(shard_of == shard)
-            yield from zip(rows.tolist(), self._contents(wanted[rows]), strict=True)
+        rows = np.lexsort((self._index.offset[wanted], shard_of))
+        read_before = np.cumsum(self._index.length[wanted[rows]], dtype=np.int64) // _HELD_BYTES
+        breaks = np.flatnonzero((np.diff(shard_of[rows]) != 0) | (np.diff(read_before) != 0)) + 1
+        for group in np.split(rows, breaks) if len(rows) else []:
+            yield from zip(group.tolist(), self._contents(wanted[group]), strict=True)
+
+    def mapped(self, positions: ArrayLike) -> MappedImages | None:
+        """Raw images of one shape where they lie, every checksum verified first; None where that cannot be.
+
+        It can where shards are files of this machine: processes that map them share their memory.
+        """
+        if self.shape is None or not self.all_raw or not isinstance(self._store, FileStore):
+            return None
+        wanted = np.asarray(positions, np.int64)
+        for _ in self.contents(wanted):
+            pass
+        starts_N = self._index.offset[wanted].astype(np.int64) + frame.HEADER_BYTES + self._index.image_offset[wanted]
+        shards = [self._store.root / shard.name for shard in self._manifest.shards]
+        return MappedImages(shards, self._index.shard[wanted], starts_N, self.shape)
 
     def _contents(self, wanted: NDArray[np.int64]) -> Iterator[memoryview]:
-        """Verified image bytes of records that lie in one shard."""
+        """Verified image bytes of records that lie in one shard, by their places in it."""
         for position, framed in zip(wanted.tolist(), self._framed(wanted), strict=True):
             problem = self._problem(position, framed)
             if problem and self._forgot_copy(position):
@@ -139,15 +169,15 @@ class RecordSet:
             if problem:
                 raise self._damaged(position, problem)
             start = frame.HEADER_BYTES + int(self._index.image_offset[position])
-            yield memoryview(framed)[start : start + int(self._index.image_length[position])]
+            yield framed.data[start : start + int(self._index.image_length[position])]
 
-    def _problem(self, position: int, framed: bytes) -> str | None:
+    def _problem(self, position: int, framed: NDArray[np.uint8]) -> str | None:
         """What is wrong with a record's frame, in words."""
         length, crc = int(self._index.length[position]), int(self._index.data_crc[position])
-        if framed[: frame.HEADER_BYTES] != _head(length):
+        end = frame.HEADER_BYTES + length
+        if framed[: frame.HEADER_BYTES].tobytes() != _head(length):
             return "its length or the checksum of its length does not hold"
-        data = framed[frame.HEADER_BYTES : frame.HEADER_BYTES + length]
-        if frame.crc32c(data) != crc or framed[frame.HEADER_BYTES + length :] != frame.footer(crc):
+        if frame.crc32c(framed[frame.HEADER_BYTES : end]) != crc or framed[end:].tobytes() != frame.footer(crc):
             return "the checksum of its data does not hold"
         return None
 
@@ -156,33 +186,33 @@ class RecordSet:
         shard = self._manifest.shards[int(self._index.shard[position])]
         return isinstance(self._store, CachedStore) and self._store.forget(shard.name)
 
-    def _framed(self, wanted: NDArray[np.int64]) -> Iterator[bytes]:
-        """The frames of records that lie in one shard: by one read of the shard, or one each."""
-        shard = self._manifest.shards[int(self._index.shard[wanted[0]])]
+    def _framed(self, wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+        """The frames of records that lie in one shard, by their places in it; neighbours are read as one."""
         starts = self._index.offset[wanted].astype(np.int64)
         stops = starts + self._index.length[wanted] + frame.OVERHEAD_BYTES
-        ranges = list(zip(starts.tolist(), stops.tolist(), strict=True))
-        if len(wanted) == 1 or int((stops - starts).sum()) < shard.size_bytes * _WHOLE_SHARD_SHARE:
-            yield from self._ranges(shard.name, ranges, wanted)
-            return
+        firsts = np.flatnonzero(np.append(True, starts[1:] - stops[:-1] > _GAP_BYTES))
+        ranges = list(zip(starts[firsts].tolist(), np.maximum.reduceat(stops, firsts).tolist(), strict=True))
         try:
-            (whole,) = self._store.get_ranges(shard.name, [(0, shard.size_bytes)])
+            parts = self._store.get_ranges(self._manifest.shards[int(self._index.shard[wanted[0]])].name, ranges)
         except StoreError:
-            yield from self._ranges(shard.name, ranges, wanted)
+            yield from map(self._alone, wanted.tolist())
             return
-        for start, stop in ranges:
-            yield whole[start:stop]
+        run_of = np.repeat(np.arange(len(firsts)), np.diff(np.append(firsts, len(wanted))))
+        runs = [np.frombuffer(part, np.uint8) for part in parts]
+        for run, start, stop in zip(run_of.tolist(), starts.tolist(), stops.tolist(), strict=True):
+            yield runs[run][start - ranges[run][0] : stop - ranges[run][0]]
 
-    def _ranges(self, name: str, ranges: list[tuple[int, int]], wanted: NDArray[np.int64]) -> list[bytes]:
-        """As `Store.get_ranges`; where that fails, Damaged names the first record that cannot be had."""
+    def _alone(self, position: int) -> NDArray[np.uint8]:
+        """One record's frame, or Damaged, which names it."""
+        start = int(self._index.offset[position])
+        stop = start + int(self._index.length[position]) + frame.OVERHEAD_BYTES
+        shard = self._manifest.shards[int(self._index.shard[position])]
         try:
-            return self._store.get_ranges(name, ranges)
+            return np.frombuffer(self._store.get_ranges(shard.name, [(start, stop)])[0], np.uint8)
         except NotFound as error:
-            raise self._damaged(int(wanted[0]), "its shard is missing") from error
+            raise self._damaged(position, "its shard is missing") from error
         except StoreError as error:
-            if len(ranges) == 1:
-                raise self._damaged(int(wanted[0]), f"it cannot be read: {error}") from error
-        return [self._ranges(name, ranges[n : n + 1], wanted[n : n + 1])[0] for n in range(len(ranges))]
+            raise self._damaged(position, f"it cannot be read: {error}") from error
 
     def _damaged(self, position: int, what: str) -> Damaged:
         shard = int(self._index.shard[position])

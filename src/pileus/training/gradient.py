@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
+from pileus.data.batches import Microbatch
 from pileus.data.random import stream
-from pileus.data.transforms.mix import Pairs
 from pileus.models.layers import SeededDropout
 from pileus.training.layout import Layout, adopt
 from pileus.training.tree import Vector
@@ -36,13 +36,6 @@ class Totals(NamedTuple):
     @classmethod
     def of(cls, vector: Vector) -> Totals:
         return cls(*(float(value) for value in vector[-NUM_TOTALS:]))
-
-
-class Microbatch(NamedTuple):
-    images_NHWC: NDArray[np.uint8]
-    labels_N: NDArray[np.int64]
-    pairs: Pairs | None = None
-    """What mixing made of the labels; None: each sample is of its own label alone."""
 
 
 class Lane:

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from pileus.data.batches import share
 from pileus.models.registry import build
 from pileus.spec.run import RunSpec
 from pileus.spec.run import Single as SingleSpec
@@ -22,7 +23,7 @@ from pileus.training.optimizers import make_optimizer
 from pileus.training.strategies.all_reduce import AllReduce
 from pileus.training.strategies.ports import Strategy
 from pileus.training.strategies.single import Single
-from pileus.training.tree import TreeSum, Vector, share
+from pileus.training.tree import TreeSum, Vector
 
 Leaf = Callable[[Lane, int, Vector], None]
 """Computes one microbatch, given by its number, into a vector."""

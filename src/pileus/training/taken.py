@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from pileus.data.batches import share
 from pileus.training.exchange.ports import Exchange
-from pileus.training.tree import share
 
 Positions = NDArray[np.uint32]
 """In the record set."""

@@ -24,11 +24,6 @@ def split(node: Node) -> tuple[Node, Node]:
     return (low, middle), (middle, high)
 
 
-def share(rank: int, num_workers: int, num_leaves: int) -> Node:
-    """The leaves that a rank computes: contiguous, as even as can be, rank 0 never without one."""
-    return (-(-rank * num_leaves // num_workers), -(-(rank + 1) * num_leaves // num_workers))
-
-
 @functools.lru_cache(maxsize=4096)
 def cover(held: Node, num_leaves: int) -> tuple[Node, ...]:
     """The largest nodes of the tree over [0, num_leaves) that lie inside `held`, in order; together they are `held`."""

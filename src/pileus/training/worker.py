@@ -10,16 +10,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pileus.data.batches import Part, batch_rows, cut, load_part, order_of
+from pileus.data.batches import Batches, Microbatch, Part, Place, load_part, memory_for, num_readers
+from pileus.data.feed import Feed
 from pileus.data.ports import Split
 from pileus.errors import Damaged, Diverged, PeerLost, PileusError, StoreError, UsageError
-from pileus.records.read import open_records
+from pileus.records.read import RecordSet, open_records
 from pileus.spec.job import Cause, Checkpointed, EpochDone, Failed, Fault, Finished, Job, Stopped
+from pileus.spec.run import RunSpec
 from pileus.store import open_store
 from pileus.training.checkpoint import Position, load_checkpoint, prune, write_checkpoint
 from pileus.training.exchange.ports import Exchange
 from pileus.training.figures import note_figures
-from pileus.training.gradient import Lane, Microbatch
+from pileus.training.gradient import Lane
 from pileus.training.ledger import Page, PageHead, write_page
 from pileus.training.replica import Problem, Replica
 from pileus.training.schedule import learning_rate
@@ -37,7 +39,7 @@ def work(job: Job, seat: Seat) -> bool:
     try:
         torch.set_num_threads(1)
         records = open_records(job.records_uri)
-        parts = {split: load_part(records, split, job.spec.data) for split in (Split.TRAIN, Split.VALIDATION)}
+        parts = {split: _load(records, split, job.spec) for split in (Split.TRAIN, Split.VALIDATION)}
         exchange = seat.join(job.spec.workers, job.session, job.spec.engine.start_deadline_s)
         worker = Worker(job, seat, exchange, parts, num_classes=len(records.classes))
         worker.run()
@@ -54,6 +56,11 @@ def work(job: Job, seat: Seat) -> bool:
         if exchange:
             exchange.close()
     return True
+
+
+def _load(records: RecordSet, split: Split, spec: RunSpec) -> Part:
+    bound = memory_for(spec.workers) if spec.reading.memory_bytes is None else spec.reading.memory_bytes
+    return load_part(records, split, validation=spec.data.validation, size=spec.data.size, memory_bytes=bound)
 
 
 def _cause(error: Exception) -> Cause:
@@ -79,19 +86,23 @@ class Worker:
         self._seat = seat
         self._store = open_store(job.run_uri)
         self._train, self._validation = parts[Split.TRAIN], parts[Split.VALIDATION]
-        height, width, channels = self._train.images_NHWC.shape[1:]
-        problem = Problem((height, width, channels), num_classes)
-        self._replica = Replica(self._spec, problem, exchange, self._spec.lanes or seat.cores)
-        self._steps_per_epoch = math.ceil(len(self._train) / self._spec.batch_size)
+        problem = Problem(self._train.shape, num_classes)
+        self._num_lanes = self._spec.lanes or seat.cores
+        self._replica = Replica(self._spec, problem, exchange, self._num_lanes)
+        self._batches = Batches(len(self._train), self._spec.batch_size, self._spec.microbatch_size, self._spec.seed)
+        self._steps_per_epoch = self._batches.steps_per_epoch
+        self._share = exchange.rank, exchange.size
+        self._feed: Feed[Place, Microbatch] | None = None
         self._ledger: str | None = None
         self._taken = Taken(exchange, self._spec.microbatch_size)
         self._page_start = 0
-        self._data_s = 0.0
         self._phases = {"checkpoint": 0.0}
         """Seconds in this epoch; what a checkpoint took counts to the epoch after it."""
         self.position = Position()
 
     def close(self) -> None:
+        if self._feed:
+            self._feed.close()
         self._replica.close()
 
     def run(self) -> None:
@@ -100,8 +111,9 @@ class Worker:
             self._replica.restore(tensors)
             self.position, self._ledger = checkpoint.manifest.position, checkpoint.manifest.ledger
             self._page_start = self.position.step
+        self._feed = self._opened_feed()
         while self.position.epoch < self._spec.epochs:
-            if not self._epoch():
+            if not self._epoch(self._feed):
                 self._checkpoint()
                 self._seat.report(Stopped(rank=self._seat.rank, step=self.position.global_step))
                 return
@@ -109,18 +121,29 @@ class Worker:
             Finished(rank=self._seat.rank, step=self.position.global_step, fingerprint=self._replica.fingerprint())
         )
 
-    def _epoch(self) -> bool:
+    def _opened_feed(self) -> Feed[Place, Microbatch]:
+        """This worker's microbatches from the present position to the end of the run."""
+        spec, here = self._spec, self.position
+        readers = num_readers(self._train, spec.reading, self._seat.cores)
+        places = self._batches.places(range(here.epoch, spec.epochs), here.step, *self._share)
+
+        def made(place: Place) -> Microbatch:
+            return self._train.augmented(self._batches.rows(place), spec.augment, spec.seed, place.epoch)
+
+        return Feed(made, places, readers=readers, ahead=spec.reading.ahead or 2 * readers)
+
+    def _epoch(self, feed: Feed[Place, Microbatch]) -> bool:
         """Train the rest of the present epoch; False when asked to stop on the way."""
         started = time.perf_counter()
-        self._replica.compute_s = self._replica.exchange_s = self._data_s = 0.0
+        self._replica.compute_s = self._replica.exchange_s = feed.stall_s = 0.0
         self._phases |= {"optimizer": 0.0, "validation": 0.0}
-        order = order_of(self._train, self._spec.seed, self.position.epoch)
         while self.position.step < self._steps_per_epoch:
-            if self._step(batch_rows(order, self.position.step, self._spec.batch_size)):
+            if self._step(feed):
                 return False
         compute_s, exchange_s = self._replica.compute_s, self._replica.exchange_s
         validation = self._evaluated(self._validation)
-        self._phases |= {"data": self._data_s, "compute": compute_s - self._data_s, "exchange": exchange_s}
+        data_s = feed.stall_s / self._num_lanes
+        self._phases |= {"data": data_s, "compute": compute_s - data_s, "exchange": exchange_s}
         done = self.position
         if self._seat.rank == 0:
             self._tell_epoch(validation, time.perf_counter() - started)
@@ -152,23 +175,24 @@ class Worker:
         note_figures(self._store, figures)
         self._seat.report(figures)
 
-    def _step(self, rows: NDArray[np.int64]) -> bool:
+    def _step(self, feed: Feed[Place, Microbatch]) -> bool:
         """One global step; True when rank 0 has been asked to stop."""
         here = self.position
         self._seat.at(here.epoch, here.global_step)
         for fault in self._job.faults:
             self._commit(fault)
-        microbatches = cut(rows, self._spec.microbatch_size)
+        num_samples = self._batches.size(here.step)
         taken: dict[int, NDArray[np.uint32]] = {}
 
         def leaf(lane: Lane, index: int, into: Vector) -> None:
-            microbatch = self._microbatch(microbatches[index])
-            taken[index] = self._train.positions_N[microbatches[index]].astype(np.uint32)
+            place = Place(here.epoch, here.step, index)
+            microbatch = feed.take(place)
+            taken[index] = self._train.positions_N[self._batches.rows(place)].astype(np.uint32)
             lane.gradient(microbatch, (self._spec.seed, here.global_step, index), into)
             if index == 0 and self._seat.stop_asked:
                 into[-1] = 1.0
 
-        gradient, totals = self._replica.gradient(len(microbatches), leaf)
+        gradient, totals = self._replica.gradient(self._batches.num_microbatches(here.step), leaf)
         if not math.isfinite(totals.loss):
             raise Diverged(
                 f"the loss is not finite at step {here.global_step} (epoch {here.epoch}); "
@@ -178,35 +202,28 @@ class Worker:
         lr = learning_rate(self._spec, here.global_step, self._steps_per_epoch)
         self._replica.step(gradient, lr, here.global_step + 1)
         self._phases["optimizer"] += time.perf_counter() - started
-        self._taken.note(len(rows), [taken[index] for index in sorted(taken)])
+        self._taken.note(num_samples, [taken[index] for index in sorted(taken)])
         self.position = Position(
             epoch=here.epoch,
             step=here.step + 1,
             global_step=here.global_step + 1,
-            samples=here.samples + len(rows),
+            samples=here.samples + num_samples,
             epoch_loss=here.epoch_loss + totals.loss,
             epoch_correct=here.epoch_correct + totals.correct,
             epoch_samples=here.epoch_samples + totals.samples,
         )
         return totals.stops > 0
 
-    def _microbatch(self, rows: NDArray[np.int64]) -> Microbatch:
-        started = time.perf_counter()
-        images_NHWC, pairs = self._train.augmented(rows, self._spec.augment, self._spec.seed, self.position.epoch)
-        microbatch = Microbatch(images_NHWC, self._train.labels_N[rows], pairs)
-        self._data_s += time.perf_counter() - started
-        return microbatch
-
     def _evaluated(self, part: Part) -> tuple[float | None, float | None]:
         """Mean loss and accuracy over a part, None where it is empty."""
         if not len(part):
             return None, None
         started = time.perf_counter()
-        leaves = cut(np.arange(len(part)), _EVALUATION_SAMPLES)
+        rows = np.arange(len(part))
+        leaves = [rows[first : first + _EVALUATION_SAMPLES] for first in range(0, len(part), _EVALUATION_SAMPLES)]
 
         def leaf(lane: Lane, index: int, into: Vector) -> None:
-            rows = leaves[index]
-            lane.evaluate(Microbatch(part.images_NHWC[rows], part.labels_N[rows]), into)
+            lane.evaluate(part.plain(leaves[index]), into)
 
         totals = self._replica.evaluate(len(leaves), leaf)
         self._phases["validation"] += time.perf_counter() - started

@@ -11,7 +11,6 @@ from pileus.data.sources.open import open_source
 from pileus.data.splits import settled_split, split_by_hash
 from pileus.data.write import WriteOptions, write_records
 from pileus.records import open_records
-from pileus.spec.run import Data
 from tests.contracts.tiny import write_idx
 
 _IDS = [f"digits/{number:05}" for number in range(10_000)]
@@ -55,6 +54,6 @@ def test_writing_holds_back_the_samples_that_training_would(tmp_path: Path) -> N
     write_records(source, str(tmp_path / "whole"))
     write_records(source, str(tmp_path / "cut"), options=WriteOptions(validation=0.2))
     whole, cut = open_records(str(tmp_path / "whole")), open_records(str(tmp_path / "cut"))
-    held_back = positions_of(whole, Split.VALIDATION, Data(source="", validation=0.2))
+    held_back = positions_of(whole, Split.VALIDATION, 0.2)
     assert 0 < len(held_back) < 200
-    assert positions_of(cut, Split.VALIDATION, Data(source="")).tolist() == held_back.tolist()
+    assert positions_of(cut, Split.VALIDATION, 0.0).tolist() == held_back.tolist()

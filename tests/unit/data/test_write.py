@@ -13,8 +13,9 @@ import numpy as np
 import psutil
 import pytest
 
+from pileus.data.batches import shape_of
+from pileus.data.pixels import StreamedImages
 from pileus.data.ports import Encoded, Sample, Split
-from pileus.data.resident import load_images
 from pileus.data.sources.open import open_source
 from pileus.data.write import WriteOptions, plan_shards, write_records
 from pileus.errors import SourceError, StoreError, UsageError
@@ -140,17 +141,17 @@ def test_pictures_of_one_size_load_as_one_array(tmp_path: Path) -> None:
     ]
     records = open_records(write_records(Listed(samples), str(tmp_path)).uri)
     assert not records.all_raw
-    images_NHWC = load_images(records, [2, 1, 2])
+    images_NHWC = StreamedImages(records, np.arange(len(samples)))[np.array([2, 1, 2])]
     assert images_NHWC.shape == (3, 9, 7, 3)
     assert np.array_equal(images_NHWC[0], images_NHWC[2])
     with pytest.raises(UsageError, match="raw"):
         records.images([0])
 
 
-def test_pictures_of_many_sizes_do_not_load(tmp_path: Path) -> None:
+def test_pictures_of_many_sizes_have_no_shape(tmp_path: Path) -> None:
     records = open_records(write_records(open_source(str(write_folder(tmp_path / "a"))), str(tmp_path / "b")).uri)
     with pytest.raises(UsageError, match=r"vary in size.*\n?.*--resize"):
-        load_images(records, [0])
+        shape_of(records, None)
 
 
 def test_an_equal_write_does_nothing(tmp_path: Path) -> None:

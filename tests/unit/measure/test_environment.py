@@ -12,8 +12,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pileus.machine import Cores, count_cores
 from pileus.measure import environment
-from pileus.measure.environment import Cores, Environment, Gpu, count_cores, describe_environment, parse_gpus
+from pileus.measure.environment import Environment, Gpu, describe_environment, parse_gpus
 
 X86 = "processor\t: 0\nmodel name\t: Some Processor\nflags\t\t: sse avx2 avx512f avx512_vnni amx_tile\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd bf16\n"

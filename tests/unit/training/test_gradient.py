@@ -7,8 +7,9 @@ import pytest
 import torch
 from torch.nn import functional
 
+from pileus.data.batches import Microbatch
 from pileus.models.registry import build
-from pileus.training.gradient import NUM_TOTALS, Lane, Microbatch, Totals
+from pileus.training.gradient import NUM_TOTALS, Lane, Totals
 from pileus.training.layout import Layout, aligned_zeros, gather
 from pileus.training.tree import Vector
 

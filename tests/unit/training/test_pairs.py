@@ -8,9 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
+from pileus.data.batches import Microbatch
 from pileus.data.transforms.mix import Pairs
 from pileus.models.registry import build
-from pileus.training.gradient import NUM_TOTALS, Lane, Microbatch, Totals
+from pileus.training.gradient import NUM_TOTALS, Lane, Totals
 from pileus.training.layout import Layout, aligned_zeros, gather
 from pileus.training.tree import Vector
 

@@ -7,9 +7,9 @@ import threading
 import numpy as np
 import pytest
 
+from pileus.data.batches import share
 from pileus.training.exchange.threads import Meeting
 from pileus.training.taken import Positions, Taken
-from pileus.training.tree import share
 
 MICROBATCH = 4
 

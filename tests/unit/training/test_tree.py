@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pileus.training.tree import Node, TreeSum, Vector, cover, share, split
+from pileus.data.batches import share
+from pileus.training.tree import Node, TreeSum, Vector, cover, split
 
 
 def reference(node: Node, leaves: list[Vector]) -> Vector:

@@ -29,7 +29,7 @@ from pileus.data.sources.tfrecord_files import find_files, survey_tfrecords
 from pileus.data.summary import summarise
 from pileus.data.write import WriteOptions, write_records
 from pileus.errors import SourceError, UsageError
-from pileus.measure.environment import count_cores
+from pileus.machine import count_cores
 from pileus.records import rebuild_index, repair_records, verify_records
 from pileus.store import resolve_uri
 

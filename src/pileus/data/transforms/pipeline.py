@@ -1,7 +1,8 @@
 """The one order of the transforms: crop, flip, affine, colour, cutout; then mixing.
 
-The crop is first, so that of a picture file only what is seen need be decoded. Geometry before colour, so that its mean is that of what is seen; what is hidden is exactly black; mixing takes finished
-images. Up to mixing each image is a pure function of (seed, epoch, sample key), whatever batch it comes in.
+The crop is first, so that of a picture file only what is seen need be decoded. Geometry comes before colour, so that
+its mean is that of what is seen; what is hidden is exactly black; mixing takes finished images. Up to mixing each image
+is a pure function of (seed, epoch, sample key), whatever batch it comes in.
 """
 
 from __future__ import annotations

@@ -8,8 +8,9 @@ shares send one slice for each of their nodes, at most about log2 of the microba
 
 from __future__ import annotations
 
+from pileus.data.batches import share
 from pileus.training.exchange.ports import Exchange
-from pileus.training.tree import Node, TreeSum, Vector, cover, share
+from pileus.training.tree import Node, TreeSum, Vector, cover
 
 _ALIGN = 16
 
