@@ -16,7 +16,7 @@ EVERYWHERE = ("pileus",)
 ADAPTERS = {
     "PIL": ("pileus.preprocessing.files", "pileus.preprocessing.writing", "pileus.measure.report"),
     "botocore": ("pileus.store.cloud",),
-    "cv2": ("pileus.preprocessing.resize",),
+    "cv2": ("pileus.preprocessing.geometry",),
     "google_crc32c": ("pileus.records",),
     "httptools": ("pileus.serving",),
     "jinja2": ("pileus.measure.report",),

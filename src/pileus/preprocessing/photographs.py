@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pileus.preprocessing import files
 from pileus.preprocessing.files import MAX_PIXELS, Channels, Fitted
-from pileus.preprocessing.resize import resize
+from pileus.preprocessing.geometry import resize
 from pileus.spec.preprocessing import Picture
 
 try:
@@ -26,8 +26,6 @@ except ImportError:  # the extra `read` brings it
 _DIVISORS = (8, 4, 2)
 _LEAST_SIDE = 8
 """Below it, rounding up makes pictures of two divisors alike in size, and simplejpeg is asked by size."""
-_TURNERS = (b"Exif\0", b"rientation")
-"""A file without these does not say that it is to be turned."""
 _PLAIN_SPACES = {"YCbCr": "RGB", "Gray": "GRAY"}
 
 
@@ -123,7 +121,7 @@ def _fitted(decoded: Decoded, rectangle: Rectangle, spec: Picture) -> Fitted:
 
 def _plain_head(content: bytes) -> tuple[int, int, str] | None:
     """Height, width, colour space of a JPEG that simplejpeg may decode; None where only Pillow can tell."""
-    if simplejpeg is None or not content.startswith(files.JPEG_MAGIC) or any(mark in content for mark in _TURNERS):
+    if simplejpeg is None or not content.startswith(files.JPEG_MAGIC) or files.is_turned(content):
         return None
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(content)

@@ -7,7 +7,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from pileus.data.transforms.draws import Draws, Family, below
-from pileus.preprocessing.resize import resize
+from pileus.preprocessing.geometry import resize
 from pileus.spec.augment import PadCrop, ResizedCrop
 
 

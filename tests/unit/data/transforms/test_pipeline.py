@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pileus.data.transforms.draws import Family
 from pileus.data.transforms.pipeline import augment
 from pileus.errors import SpecError
 from pileus.spec.augment import Augment, PadCrop, ResizedCrop
@@ -102,6 +103,15 @@ def test_a_batch_of_many_pieces_is_what_its_samples_are_alone() -> None:
     for row in (0, 302, 303, 304, 606, 1199):
         alone = coordinates._replace(keys_N=coordinates.keys_N[row : row + 1])
         assert augment(images(1200, 3)[row : row + 1], alone, EACH["all"])[0].tobytes() == whole[row].tobytes()
+
+
+def test_large_images_are_mirrored_as_small_ones_are() -> None:
+    coordinates = draws(40)
+    large = images(40, 3, 80, 90)
+    whole = augment(large, coordinates, EACH["flip"])
+    chosen = coordinates.of(Family.FLIP, 1)[:, 0] < EACH["flip"].flip
+    assert 0 < chosen.sum() < 40
+    assert np.array_equal(whole, np.where(chosen[:, None, None, None], large[:, :, ::-1], large))
 
 
 @pytest.mark.parametrize("name", EACH)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pileus.preprocessing import resize as resizing
-from pileus.preprocessing.resize import halved, interpolated, resize
+from pileus.preprocessing import geometry
+from pileus.preprocessing.geometry import halved, interpolated, mirror, resize
 
 
 def noise(height: int, width: int, channels: int, seed: int = 0) -> NDArray[np.uint8]:
@@ -39,7 +39,7 @@ def test_numpy_gives_the_bits_of_opencv(
 @pytest.mark.parametrize("shape", [(300, 200, 3), (57, 100, 1), (224, 224, 3), (31, 7, 3)])
 def test_without_opencv_nothing_changes(shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
     with_it = resized(noise(*shape), 50, 41)
-    monkeypatch.setattr(resizing, "cv2", None)
+    monkeypatch.setattr(geometry, "cv2", None)
     assert np.array_equal(resized(noise(*shape), 50, 41), with_it)
 
 
@@ -47,6 +47,16 @@ def test_a_row_that_is_not_contiguous_is_filled_as_well() -> None:
     wide = np.zeros((20, 40, 3), np.uint8)
     resize(noise(9, 9, 3), wide[:, ::2])
     assert np.array_equal(wide[:, ::2], resized(noise(9, 9, 3), 20, 20)) and not wide[:, 1::2].any()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_mirrored_picture_is_the_same_with_and_without_opencv(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    image_HWC = noise(5, 7, channels)
+    into_HWC = np.empty_like(image_HWC)
+    for _ in range(2):
+        mirror(image_HWC, into_HWC)
+        assert np.array_equal(into_HWC, image_HWC[:, ::-1])
+        monkeypatch.setattr(geometry, "cv2", None)
 
 
 def test_its_own_size_leaves_a_picture_as_it_is() -> None:
