@@ -97,8 +97,10 @@ class StreamedImages:
         self.by_pillow = Tally()
 
     def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.uint8]:
-        images_NHWC = np.empty((len(rows), *self.shape[1:]), np.uint8)
         positions = self._positions_N[rows]
+        if self._records.all_raw:
+            return self._records.images(positions)
+        images_NHWC = np.empty((len(rows), *self.shape[1:]), np.uint8)
         for number, content in self._records.contents(positions):
             decoded = _decoded(self._records, int(positions[number]), content, 1, channels_of(self._records))
             images_NHWC[number] = decoded.image_HWC

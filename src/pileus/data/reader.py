@@ -140,6 +140,8 @@ class Reader:
             for epoch in epochs:
                 for at in range(step if epoch == epochs.start else 0, self.steps_per_epoch):
                     low, high = share(*self._worker, self._batches.num_microbatches(at))
+                    if self._feed is not feed:
+                        raise UsageError("a reader reads one epoch at a time; this one has begun another iteration.")
                     places = [Place(epoch, at, index) for index in range(low, high)]
                     yield self._joined(epoch, at, places, [feed.take(place) for place in places])
         finally:
