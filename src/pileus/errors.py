@@ -48,7 +48,12 @@ class MissingExtra(PileusError):  # noqa: N818 - named for the state, as the tab
 
     def __init__(self, purpose: str, library: str, extra: str) -> None:
         self.extra = extra
+        self._said = (purpose, library, extra)
         super().__init__(f"{purpose} needs {library}, which is not installed; run: pip install 'pileus[{extra}]'")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors come back from other processes as what they are."""
+        return type(self), self._said, self.__dict__
 
 
 class MissingService(PileusError):  # noqa: N818

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pileus.engines import connect
-from pileus.engines.fake import FakeEngine
+from pileus.engines.fake import FakeEngine, FakeLaunch
 from pileus.engines.ports import Engine, Launch
 from pileus.errors import SpecError, WorkFailed
 from pileus.operations.observer import Silent
@@ -158,19 +158,15 @@ def test_an_ended_launch_leaves_nothing_and_ends_soon(engine: Engine, runs: str)
     assert time.monotonic() - started < 20
 
 
-class Deaf:
+class Deaf(FakeEngine):
     """An engine whose workers never report."""
 
     name = "deaf"
-    capabilities = FakeEngine.capabilities
 
-    def launch(self, job: Job) -> Launch:
-        launch = FakeEngine().launch(job)
+    def launch(self, job: Job) -> FakeLaunch:
+        launch = super().launch(job)
         launch.next = lambda timeout_s: None  # type: ignore[method-assign]
         return launch
-
-    def close(self) -> None:
-        return None
 
 
 def test_a_gang_that_misses_a_worker_is_told_by_rank(runs: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pileus.engines.fake import FakeEngine
 from pileus.engines.local.engine import LocalEngine
 from pileus.engines.ports import Engine
 from pileus.errors import SpecError
@@ -18,6 +17,8 @@ def connect(name: str, *, cores: int | None = None) -> Engine:
     """
     match name:
         case "fake":
+            from pileus.engines.fake import FakeEngine  # noqa: PLC0415 - trains in this process, so it brings torch
+
             return FakeEngine()
         case "local":
             return LocalEngine(cores)

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Generator, Iterable
+from typing import Protocol, TypeVar
 
+from pileus.errors import UsageError
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Job, Order, Report
 from pileus.spec.values import Spec
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+ITEM_DEADLINE_S = 3600.0
 
 
 class Capabilities(Spec, frozen=True, kw_only=True):
@@ -19,6 +26,12 @@ class Capabilities(Spec, frozen=True, kw_only=True):
 
 GangEvent = Report | Lost
 """What a worker said, or that it ended without a last word."""
+
+
+def check_workers(workers: int) -> None:
+    """Of a map."""
+    if workers < 1:
+        raise UsageError(f"workers must be at least 1 (got {workers}).")
 
 
 class Launch(Protocol):
@@ -48,6 +61,24 @@ class Engine(Protocol):
         """Place `job.spec.workers` workers. They report `Joined`; the controller answers with `Peers`."""
         ...
 
+    def map(
+        self,
+        call: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        workers: int,
+        deadline_s: float = ITEM_DEADLINE_S,
+    ) -> Generator[Result, None, None]:
+        """`call` of each item, at most `workers` of them at once; the results come in the order of the items.
+
+        `call` is a function of a module or a `functools.partial` of one; it, items and results pickle. Items are taken
+        as they are needed: only a few for each worker are begun and not yet yielded. The first item in order that
+        raises ends the map: a PileusError comes as what it is, other errors as far as they pickle. WorkFailed names the
+        worker that died, or was over `deadline_s` seconds at one item. Nothing starts before the first result is asked
+        for, and when the generator is closed or has ended, no work and no process of it is left.
+        """
+        ...
+
     def close(self) -> None:
-        """Free what the engine keeps between launches. No launch may be under way."""
+        """Free what the engine keeps between launches. No launch and no map may be under way."""
         ...

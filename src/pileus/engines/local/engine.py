@@ -10,10 +10,12 @@ import collections
 import os
 import selectors
 import time
+from collections.abc import Callable, Generator, Iterable
 
+from pileus.engines.local import crew
 from pileus.engines.local.channel import Posting
 from pileus.engines.local.processes import Nursery, WorkerProcess
-from pileus.engines.ports import Capabilities, GangEvent
+from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, GangEvent, Item, Result
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Failed, Finished, Job, Order, Report, Stopped
 
@@ -33,6 +35,17 @@ class LocalEngine:
             self.close()
         self._nursery = self._nursery or Nursery()
         return LocalLaunch(job, max(1, self._cores // job.spec.workers), self._nursery)
+
+    def map(
+        self,
+        call: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        workers: int,
+        deadline_s: float = ITEM_DEADLINE_S,
+    ) -> Generator[Result, None, None]:
+        """By a process each worker. The calling script must guard its start by `__name__`."""
+        return crew.run(call, items, workers, deadline_s)
 
     def close(self) -> None:
         if self._nursery is not None:
