@@ -1,7 +1,7 @@
 """Writing photographs as records without encoding them anew, against the disk's own sequential speed.
 
 Copies of the flowers fill a folder that the page cache holds. In turn, so that a drift of the machine meets all: the
-same number of bytes written and synced by nothing but write(2), in files as large as shards; `write_records` by one
+same number of bytes written and synced by nothing but write(2), in files as large as shards; `pileus data write` by one
 process; by all cores. The source's fingerprint, which reads all files once more beforehand, is timed apart.
 
     python benchmarks/data_write.py DATA [--copies 40] [--rounds 5] [--scratch FOLDER]
@@ -23,8 +23,9 @@ from typing import Any
 from record import spread, write_record
 
 from pileus.data.sources.open import open_source
-from pileus.data.write import WriteOptions, write_records
-from pileus.measure.environment import count_cores
+from pileus.data.write import WriteOptions
+from pileus.machine import count_cores
+from pileus.operations.write import write_source
 
 _SHARD_BYTES = WriteOptions().shard_size_bytes
 
@@ -60,7 +61,7 @@ def write_once(photos: str, dest: str, processes: int) -> dict[str, Any]:
     fingerprint = source.fingerprint
     fingerprint_s = time.perf_counter() - began
     cpu_before, began = time.process_time(), time.perf_counter()
-    described = write_records(source, dest, processes=processes).manifest
+    described = write_source(source, dest, workers=processes).manifest
     write_s, cpu_s = time.perf_counter() - began, time.process_time() - cpu_before
     return {
         "records": described.records,

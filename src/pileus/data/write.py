@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pileus.data.options import WriteOptions
-from pileus.data.packing import Packing, Piece, Progress, example_of, pack
+from pileus.data.packing import Map, Packing, Piece, Progress, example_of, pack
 from pileus.data.ports import Source
 from pileus.errors import SourceError, UsageError
 from pileus.records import manifest
@@ -39,18 +39,16 @@ def write_records(
     dest: str,
     *,
     options: WriteOptions | None = None,
-    processes: int = 1,
+    workers: Map | None = None,
     progress: Progress = lambda done, total, size_bytes: None,
 ) -> WriteSummary:
-    """Write all samples of the source, in its order; the bytes do not depend on `processes`.
+    """Write all samples of the source, in its order; the bytes do not depend on who packs the shards.
 
-    With more than one, the source must pickle, and the calling script must guard its start by `__name__`. UsageError
-    where `dest` holds something else; SourceError for bad samples; StoreError for a full disk and the like, after which
-    nothing at `dest` reads as a record set, and whole shards are kept for the next write.
+    `workers` pack them, and then the source must pickle and the store be within their reach; None: this process.
+    UsageError where `dest` holds something else; SourceError for bad samples; StoreError for a full disk and the like,
+    after which nothing at `dest` reads as a record set, and whole shards are kept for the next write.
     """
     options = options or WriteOptions()
-    if processes < 1:
-        raise UsageError(f"processes must be at least 1 (got {processes}).")
     if len(source) == 0:
         raise SourceError(f"the {source.kind} source has no samples; check the path.")
     store = open_store(dest)
@@ -62,7 +60,7 @@ def write_records(
     pieces = plan_shards(source, options)
     _remove_leftovers(store, [piece.name for piece in pieces])
     packing = Packing(source=source, options=options, uri=store.uri, origin=origin)
-    parts = pack(packing, pieces, processes, progress)
+    parts = pack(packing, pieces, workers, progress)
     preprocessing = _preprocessing(source, options)
     described = finish(store, parts, classes=source.classes, preprocessing=preprocessing, origin=origin)
     return WriteSummary(uri=store.uri, manifest=described, written=True)

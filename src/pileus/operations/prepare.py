@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pileus.data.sources.open import open_source
-from pileus.data.write import WriteOptions, write_records
 from pileus.errors import UsageError
+from pileus.machine import count_cores
 from pileus.operations.observer import Observer
+from pileus.operations.write import write_source
 from pileus.records.read import RecordSet, open_records
 from pileus.spec.run import Data
 
@@ -22,5 +23,6 @@ def prepare_records(data: Data, runs_uri: str, observer: Observer) -> RecordSet:
         return open_records(data.source)
     place = f"{runs_uri.rstrip('/')}/{_FOLDER}/{source.fingerprint[:16]}"
     observer.say(f"{data.source}: {source.kind}, {len(source):,} images, {len(source.classes)} classes")
-    write_records(source, place, options=WriteOptions(), progress=lambda done, total, _: observer.progress(done, total))
+    workers = count_cores().usable
+    write_source(source, place, workers=workers, progress=lambda done, total, _: observer.progress(done, total))
     return open_records(place)

@@ -274,26 +274,6 @@ def test_a_killed_packing_process_is_told(tmp_path: Path) -> None:
     assert not (place / manifest.MANIFEST_KEY).exists()
 
 
-def test_the_bytes_do_not_depend_on_the_processes(tmp_path: Path) -> None:
-    photos = write_folder(tmp_path / "photos")
-    contents = []
-    for processes in (1, 3):
-        place = tmp_path / str(processes)
-        options = WriteOptions(num_shards=4, resize=(6, 6), encode="jpeg")
-        write_records(open_source(str(photos)), str(place), options=options, processes=processes)
-        contents.append({path.name: path.read_bytes() for path in place.iterdir()})
-    assert contents[0] == contents[1]
-    assert sum(name.endswith(".tfrecord") for name in contents[0]) == 4
-
-
-def test_a_bad_sample_in_another_process_is_told(tmp_path: Path) -> None:
-    photos = write_folder(tmp_path / "photos")
-    (photos / "dog" / "1.jpg").write_bytes((photos / "dog" / "1.jpg").read_bytes()[:-30])
-    with pytest.raises(SourceError, match=r"1\.jpg cannot be used"):
-        write_records(open_source(str(photos)), str(tmp_path / "set"), options=WriteOptions(num_shards=3), processes=2)
-    assert not (tmp_path / "set" / manifest.MANIFEST_KEY).exists()
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"

@@ -27,9 +27,10 @@ from pileus.data.sources.ports import ListedSource
 from pileus.data.sources.tfrecord import ImageFeatures, TFRecordSource
 from pileus.data.sources.tfrecord_files import find_files, survey_tfrecords
 from pileus.data.summary import summarise
-from pileus.data.write import WriteOptions, write_records
+from pileus.data.write import WriteOptions
 from pileus.errors import SourceError, UsageError
 from pileus.machine import count_cores
+from pileus.operations.write import write_source
 from pileus.records import rebuild_index, repair_records, verify_records
 from pileus.store import resolve_uri
 
@@ -54,7 +55,7 @@ examples:
 it is; raw: pixels; jpeg, png: as such files, those that are so already as they are (jpeg with --quality: anew).
 Of JPEG files that stay as they are, head and end are looked at; --check decode looks at every pixel.
 
-The bytes written do not depend on --processes. A write that was interrupted leaves nothing that reads as a
+The bytes written do not depend on --engine and --processes. A write that was interrupted leaves nothing that reads as a
 record set; run again, it keeps the shards that are whole. A write of what DEST already holds does nothing."""
 
 _VERIFY_EPILOG = """example:
@@ -91,7 +92,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     write.add_argument("source", metavar="SOURCE", help="labelled images, see below")
     write.add_argument("dest", metavar="DEST", help="folder or URI of the record set; new, empty or equal")
     _add_kind(write)
-    write.add_argument("--processes", metavar="N", type=int, help="processes that pack shards (all usable cores)")
+    write.add_argument("--engine", metavar="E", default="local", help="where shards are packed (local: this machine)")
+    write.add_argument("--processes", metavar="N", type=int, help="workers that pack shards (all usable cores)")
     size = write.add_mutually_exclusive_group()
     size.add_argument("--shard-size", metavar="BYTES", default="64MB", help="size of a shard (64MB); KB, MB, GB")
     size.add_argument("--num-shards", metavar="N", type=int, help="number of shards, in place of their size")
@@ -152,7 +154,9 @@ def write_call(args: argparse.Namespace, console: Console) -> int:
     if isinstance(source, TFRecordSource):
         console.say(f"pictures from {source.chosen.image}, labels from {source.chosen.label}")
     with console.progress("writing", "images") as progress:
-        summary = write_records(source, args.dest, options=options, processes=processes, progress=progress)
+        summary = write_source(
+            source, args.dest, options=options, engine=args.engine, workers=processes, progress=progress
+        )
     console.result(written_document(summary), written_text(summary, args.dest))
     return 0
 
