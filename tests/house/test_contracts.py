@@ -15,6 +15,7 @@ from tests.house.tree import Import, imports
 EVERYWHERE = ("pileus",)
 ADAPTERS = {
     "PIL": ("pileus.preprocessing.files", "pileus.preprocessing.writing", "pileus.measure.report"),
+    "blake3": ("pileus.records.hashing",),
     "botocore": ("pileus.store.cloud",),
     "cv2": ("pileus.preprocessing.geometry",),
     "google_crc32c": ("pileus.records",),

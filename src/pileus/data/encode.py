@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pileus.data import jpeg
 from pileus.data.decode import decode, picture_file, resized
 from pileus.data.options import WriteOptions
 from pileus.data.ports import Encoded, Sample
 from pileus.preprocessing.files import MAX_PIXELS
-from pileus.records.example import ImageFormat
+from pileus.records.example import FORMATS, ImageFormat
 
 _QUALITY = 90
 
@@ -44,6 +47,12 @@ def _stays(image: Encoded, options: WriteOptions) -> bool:
     if options.resize is not None or options.channels is not None or options.quality is not None:
         return False
     return options.encode in ("keep", image.format) or (options.encode == "auto" and image.format == "jpeg")
+
+
+def are_files_kept(options: WriteOptions, formats: NDArray[np.uint8]) -> bool:
+    """Whether records of these formats (positions in FORMATS), written from files, all hold the files as they are."""
+    changes = options.resize or options.channels or options.quality or options.encode not in ("auto", "keep")
+    return not changes and not (formats == FORMATS.index("raw")).any()
 
 
 def _shape(image: Encoded, name: str, options: WriteOptions) -> tuple[int, int, int]:

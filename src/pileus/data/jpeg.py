@@ -41,13 +41,18 @@ def shape_of(content: bytes) -> Shape | None:
             shape = _shape(content[position + 4 : position + 2 + length])
             if shape is None:
                 return None
-        is_plain = is_plain and marker != _APP1
+        is_plain = is_plain and not (marker == _APP1 and _may_turn(content[position + 4 : position + 2 + length]))
         position += 2 + length
         if marker == _START_OF_SCAN:
             if shape is None or content.rfind(_END_OF_IMAGE, position) < 0:
                 return None
             return shape if is_plain else _upright(shape, content)
     return None
+
+
+def _may_turn(segment: bytes) -> bool:
+    """Whether the decoder, too, has to look at it: what is neither EXIF nor XMP with such a word turns nothing."""
+    return segment.startswith(b"Exif") or b"Orientation" in segment
 
 
 def _upright(shape: Shape, content: bytes) -> Shape | None:

@@ -17,7 +17,6 @@ from pileus.data.options import WriteOptions
 from pileus.data.ports import Sample, Source
 from pileus.data.splits import settled_split
 from pileus.errors import SourceError
-from pileus.records import manifest
 from pileus.records.example import Example
 from pileus.records.part import ShardPart, kept
 from pileus.records.write import write_shard
@@ -40,7 +39,8 @@ class Packing:
     source: Source
     options: WriteOptions
     uri: str
-    origin: manifest.Origin
+    plan: str
+    """What the source and the options are, so that shards of another write are not taken for those of this one."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def pack(packing: Packing, pieces: list[Piece], workers: Map | None, progress: P
 def settle(packing: Packing, piece: Piece, note: Note = lambda samples, size: None) -> ShardPart:
     """Write one shard, or find it whole."""
     store = open_store(packing.uri)
-    plan = digest(canonical_json([packing.origin, piece.samples.start, piece.samples.stop]))
+    plan = digest(canonical_json([packing.plan, piece.samples.start, piece.samples.stop]))
     part = kept(store, piece.name, plan)
     if part is not None:
         note(len(piece.samples), int(part.columns.image_length.sum()))

@@ -8,14 +8,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pileus.data.encode import are_files_kept
 from pileus.data.options import WriteOptions
 from pileus.data.packing import Map, Packing, Piece, Progress, example_of, pack
 from pileus.data.ports import Source
+from pileus.data.sources.files import FileSource
 from pileus.errors import SourceError, UsageError
 from pileus.records import manifest
 from pileus.records.example import Example
+from pileus.records.part import ShardPart
 from pileus.records.write import finish
 from pileus.spec.preprocessing import Drawing, Picture, Preprocessing
+from pileus.spec.values import canonical_json, digest
 from pileus.store import Store, open_store
 
 __all__ = ["WriteOptions", "WriteSummary", "write_records"]
@@ -52,18 +56,33 @@ def write_records(
     if len(source) == 0:
         raise SourceError(f"the {source.kind} source has no samples; check the path.")
     store = open_store(dest)
-    origin = _origin(source, options)
-    present = _present(store, origin)
+    present = _present(store, source, options)
     if present is not None:
         _remove_leftovers(store, [shard.name for shard in present.shards], present)
         return WriteSummary(uri=store.uri, manifest=present, written=False)
     pieces = plan_shards(source, options)
     _remove_leftovers(store, [piece.name for piece in pieces])
-    packing = Packing(source=source, options=options, uri=store.uri, origin=origin)
+    known = source.outline if isinstance(source, FileSource) else source.fingerprint
+    plan = digest(canonical_json(_origin(source, options, known)))
+    packing = Packing(source=source, options=options, uri=store.uri, plan=plan)
     parts = pack(packing, pieces, workers, progress)
-    preprocessing = _preprocessing(source, options)
-    described = finish(store, parts, classes=source.classes, preprocessing=preprocessing, origin=origin)
+    described = finish(
+        store,
+        parts,
+        classes=source.classes,
+        preprocessing=_preprocessing(source, options),
+        origin=_origin(source, options, _fingerprint(source, options, parts)),
+    )
     return WriteSummary(uri=store.uri, manifest=described, written=True)
+
+
+def _fingerprint(source: Source, options: WriteOptions, parts: Sequence[ShardPart]) -> str:
+    """Of the source. Where its files were stored as they are, their digests are known and need not be read again."""
+    formats = np.concatenate([part.columns.format for part in parts])
+    if not isinstance(source, FileSource) or not are_files_kept(options, formats):
+        return source.fingerprint
+    sizes = np.concatenate([part.columns.image_length for part in parts])
+    return source.fingerprint_of(sizes.tolist(), b"".join(part.image_digests for part in parts))
 
 
 def plan_shards(source: Source, options: WriteOptions) -> list[Piece]:
@@ -110,10 +129,10 @@ def _preprocessing(source: Source, options: WriteOptions) -> Preprocessing | Non
     return Picture(height=height, width=width, channels=channels)
 
 
-def _origin(source: Source, options: WriteOptions) -> manifest.Origin:
+def _origin(source: Source, options: WriteOptions, fingerprint: str) -> manifest.Origin:
     return manifest.Origin(
         kind=source.kind,
-        fingerprint=source.fingerprint,
+        fingerprint=fingerprint,
         shard_size_bytes=options.shard_size_bytes,
         resize=options.resize,
         channels=options.channels,
@@ -124,7 +143,7 @@ def _origin(source: Source, options: WriteOptions) -> manifest.Origin:
     )
 
 
-def _present(store: Store, origin: manifest.Origin) -> manifest.Manifest | None:
+def _present(store: Store, source: Source, options: WriteOptions) -> manifest.Manifest | None:
     """An equal set that is there already. What a killed write left is no hindrance; anything else is refused."""
     keys = store.list()
     described = manifest.find(store)
@@ -133,7 +152,7 @@ def _present(store: Store, origin: manifest.Origin) -> manifest.Manifest | None:
         if foreign:
             raise UsageError(f"{store.uri} must be empty or new (it holds {foreign[0]!r}); choose another place.")
         return None
-    if described.origin != origin:
+    if described.origin != _origin(source, options, source.fingerprint):
         before = described.origin
         whence = f"from {before.kind} {before.fingerprint[:12]} or with other options" if before else "repaired"
         raise UsageError(f"{store.uri} holds another record set already ({whence}); choose another or delete it.")

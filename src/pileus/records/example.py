@@ -46,6 +46,12 @@ class Malformed(ValueError):  # noqa: N818 - a state of the bytes; its readers t
 
 def encode(example: Example) -> tuple[bytes, int]:
     """The message, and the offset of the image's bytes within it."""
+    before, after = around(example)
+    return b"".join((before, example.image, after)), len(before)
+
+
+def around(example: Example) -> tuple[bytes, bytes]:
+    """What of the message comes before the image's bytes, and what after them."""
     before = (
         _number(b"image/channels", example.channels)
         + _number(b"image/class/label", example.label)
@@ -60,8 +66,7 @@ def encode(example: Example) -> tuple[bytes, int]:
         + _number(b"image/split", example.split)
         + _number(b"image/width", example.width)
     )
-    start = _head(1, len(before) + len(example.image) + len(after))
-    return b"".join((start, before, example.image, after)), len(start) + len(before)
+    return _head(1, len(before) + len(example.image) + len(after)) + before, after
 
 
 def decode(data: bytes) -> tuple[Example, int]:

@@ -19,9 +19,9 @@ OVERHEAD_BYTES = HEADER_BYTES + FOOTER_BYTES
 _MASK_DELTA = 0xA282EAD8
 
 
-def crc32c(data: bytes | NDArray[np.uint8]) -> int:
-    """CRC-32C (Castagnoli), not masked. An array must be contiguous and read-only."""
-    return int(google_crc32c.value(data))
+def crc32c(data: bytes | NDArray[np.uint8], before: int = 0) -> int:
+    """CRC-32C (Castagnoli), not masked, of what had `before` and of data after it. An array must be contiguous."""
+    return int(google_crc32c.extend(before, data))
 
 
 def masked(crc: int) -> int:

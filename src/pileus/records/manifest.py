@@ -13,7 +13,7 @@ from pileus.store import Store
 
 MANIFEST_KEY = "manifest.json"
 FORMAT = "pileus-records"
-VERSION = 2
+VERSION = 3
 
 SHARD_KEY = re.compile(r"shard-(?P<number>\d{5,})-of-(?P<total>\d{5,})(-r(?P<revision>\d+))?\.tfrecord")
 INDEX_KEY = "index.bin"

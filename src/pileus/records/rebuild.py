@@ -150,9 +150,10 @@ def _part_of(store: Store, name: str, texts: dict[int, str]) -> ShardPart:
             what = f"calls class {example.label} {example.class_text!r}, another {texts[example.label]!r}"
             raise Damaged(f"{place} {what}; {_way_out(store)}")
         builder.add_encoded(found.data, example, image_offset)
+        builder.take()
     if not content:
         raise Damaged(f"{name} in {store.uri} is empty; {_way_out(store)}")
-    return builder.finish()[1]
+    return builder.finish()
 
 
 def _check_unchanged(store: Store, part: ShardPart, described: manifest.Manifest | None) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from pileus.errors import Damaged, NotFound
 from pileus.records import example as examples
 from pileus.records import frame, index, manifest, scan
-from pileus.records.part import offsets_text, record_digest
+from pileus.records.hashing import digests_of
+from pileus.records.part import offsets_text
 from pileus.records.write import fingerprint
 from pileus.store import Store, open_store
 
@@ -139,12 +140,11 @@ def _verify_shard(store: Store, name: str, expected: _Expected, report: VerifyRe
     if holder not in (None, name):
         report.damage.append(Damage(f"swapped: it holds the bytes of {holder}", name))
         return []
-    if expected.columns is None:
-        found = _scanned(content, name, beside, report)
-    else:
-        found = _compared(content, name, expected, report)
     before = len(report.damage)
-    digests = [record_digest(data) for data in found]
+    if expected.columns is None:
+        digests = list(_scanned(content, name, beside, report))
+    else:
+        digests = list(_compared(content, name, expected, report))
     if expected.shard and holder is None and len(report.damage) == before:
         what = f"{len(content)} bytes that are not the {expected.shard.size_bytes} bytes of the manifest's checksum"
         report.damage.append(Damage(what, name))
@@ -168,27 +168,23 @@ def offsets_beside(store: Store, shard: str) -> bytes | None:
 
 
 def _scanned(content: bytes, name: str, beside: bytes | None, report: VerifyReport) -> Iterator[bytes]:
-    """Follow the frames without an index, past a damaged length by the text of offsets."""
+    """The digest of each whole record. Follows the frames without an index, past a damaged length by the text of
+    offsets."""
     for found in scan.frames(content, scan.starts_of(beside or b"")):
         what = found.what + ("; the rest of the shard was not read" if found.ends else "")
         if found.data is not None:
-            what = _malformed(found.data)
-        if what:
-            report.damage.append(Damage(what, name, found.record, found.offset))
-        elif found.data is not None:
-            yield found.data
-
-
-def _malformed(data: bytes) -> str:
-    try:
-        examples.decode(data)
-    except examples.Malformed as error:
-        return f"not an image example: {error}"
-    return ""
+            try:
+                example, image_offset = examples.decode(found.data)
+            except examples.Malformed as error:
+                what = f"not an image example: {error}"
+            else:
+                yield digests_of(found.data, image_offset, len(example.image)).record
+                continue
+        report.damage.append(Damage(what, name, found.record, found.offset))
 
 
 def _compared(content: bytes, name: str, expected: _Expected, report: VerifyReport) -> Iterator[bytes]:
-    """Each record that the index names, where it says it is."""
+    """The digest of each whole record that the index names, where it says it is."""
     rows = expected.rows()
     columns = expected.columns
     assert columns is not None
@@ -204,7 +200,8 @@ def _compared(content: bytes, name: str, expected: _Expected, report: VerifyRepo
         if problem:
             report.damage.append(Damage(problem, name, record, offset))
         else:
-            yield framed[frame.HEADER_BYTES : -frame.FOOTER_BYTES]
+            data = memoryview(framed)[frame.HEADER_BYTES : -frame.FOOTER_BYTES]
+            yield digests_of(data, int(columns.image_offset[row]), int(columns.image_length[row])).record
 
 
 def problem_of(framed: bytes, columns: index.Index, row: int, described: manifest.Manifest | None) -> str | None:

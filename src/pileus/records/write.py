@@ -8,7 +8,7 @@ whole, which their parts tell.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -19,21 +19,35 @@ from pileus.records.part import ShardPart
 from pileus.spec.preprocessing import Picture, Preprocessing
 from pileus.spec.values import canonical_json
 from pileus.store import Store
+from pileus.store.files import FileStore
+
+_CHUNK_BYTES = 1 << 19
 
 
 def write_shard(store: Store, name: str, examples: Iterable[Example], plan: str = "") -> ShardPart:
-    """Encode the records, put them as one value with what lies beside it. Holds one shard in memory.
+    """Encode the records, put them as one value with what lies beside it. A folder takes them as they come; for any
+    other store one shard is held in memory.
 
     `plan` says what the shard was made from, and how: see `part.kept`.
     """
     shard = part.ShardBuilder(name)
-    for example in examples:
-        shard.add(example)
-    content, written = shard.finish()
-    store.put(name, content)
+    if isinstance(store, FileStore):
+        store.put_chunks(name, _chunks(shard, examples))
+    else:
+        store.put(name, b"".join(map(bytes, _chunks(shard, examples))))
+    written = shard.finish()
     store.put(manifest.offsets_key(name), part.offsets_text(written.columns))
     part.keep(store, written, plan)
     return written
+
+
+def _chunks(shard: part.ShardBuilder, examples: Iterable[Example]) -> Iterator[memoryview]:
+    """The file's bytes, each chunk valid until the next is asked for."""
+    for example in examples:
+        shard.add(example)
+        if shard.filled >= _CHUNK_BYTES:
+            yield shard.take()
+    yield shard.take()
 
 
 def finish(
@@ -84,7 +98,7 @@ def describe(
     described = manifest.Manifest(
         format=manifest.FORMAT,
         version=manifest.VERSION,
-        fingerprint=fingerprint(classes, preprocessing, part.joined_digests(parts)),
+        fingerprint=fingerprint(classes, preprocessing, b"".join(each.digests for each in parts)),
         classes=classes,
         records=len(whole),
         splits=dict(zip(SPLITS, counts.tolist(), strict=True)),

@@ -29,6 +29,28 @@ def test_the_shape_is_the_decoders(orientation: int | None, settings: dict[str, 
     assert jpeg.shape_of(content) == decode(content, "picture").shape
 
 
+XMP = b"http://ns.adobe.com/xap/1.0/\x00<x:xmpmeta %s/>"
+
+
+@pytest.mark.parametrize(
+    "segment",
+    [
+        XMP % b'tiff:Orientation="6"',
+        XMP % b'tiff:Orientation="1"',
+        XMP % b"tiff:Make='none'",
+        b"something else",
+        b'tiff:Orientation="6"',
+        b"",
+        b"Exif\0\0",
+        b"Exif\0\0 and no more",
+    ],
+)
+def test_what_else_says_how_a_picture_lies_is_heeded(segment: bytes) -> None:
+    plain = _file()
+    content = plain[:2] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + plain[2:]
+    assert jpeg.shape_of(content) == decode(content, "picture").shape
+
+
 def test_of_every_cut_file_only_the_decoder_can_tell() -> None:
     content = _file(orientation=6)
     assert jpeg.shape_of(content + b"more") is not None

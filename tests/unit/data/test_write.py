@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from pileus.data.batches import shape_of
+from pileus.data.options import Encode
 from pileus.data.pixels import StreamedImages
 from pileus.data.ports import Encoded, Sample, Split
 from pileus.data.sources.open import open_source
@@ -162,6 +163,39 @@ def test_an_equal_write_does_nothing(tmp_path: Path) -> None:
     assert not again.written
     assert again.manifest == first.manifest
     assert {path.name: path.stat().st_mtime_ns for path in (tmp_path / "set").iterdir()} == before
+
+
+@pytest.mark.parametrize(("name", "encode"), [("jpeg", "auto"), ("both", "auto"), ("both", "keep"), ("both", "raw")])
+def test_the_origin_is_the_source_as_it_is_read_before(tmp_path: Path, name: str, encode: Encode) -> None:
+    """Files stored as they are have been hashed as they were written; the others are read once more."""
+    photos = write_folder(tmp_path / "photos")
+    if name == "jpeg":
+        for number in range(3):
+            (photos / "cat" / f"{number}.png").write_bytes(picture("JPEG", 9, 7 + number))
+    source = open_source(str(photos))
+    summary = write_records(source, str(tmp_path / "set"), options=WriteOptions(encode=encode, num_shards=2))
+    assert ("fingerprint" in vars(source)) == ((name, encode) in {("both", "auto"), ("both", "raw")})
+    assert summary.manifest.origin is not None
+    assert summary.manifest.origin.fingerprint == open_source(str(photos)).fingerprint
+
+
+def test_a_shard_of_a_killed_write_is_not_kept_where_a_file_changed_since(tmp_path: Path) -> None:
+    photos = write_folder(tmp_path / "photos")
+    place, options = tmp_path / "set", WriteOptions(num_shards=2, encode="keep")
+    bad = photos / "dog" / "2.jpg"
+    whole = bad.read_bytes()
+    bad.write_bytes(b"")
+    with pytest.raises(SourceError, match="is empty"):
+        write_records(open_source(str(photos)), str(place), options=options)
+    assert [path.name for path in place.glob("*.part")] == ["shard-00000-of-00002.part"]
+    bad.write_bytes(whole)
+    (photos / "cat" / "0.png").write_bytes(picture("PNG", 9, 7, seed=77))
+    write_records(open_source(str(photos)), str(place), options=options)
+    assert bytes(open_records(str(place))[0]) == picture("PNG", 9, 7, seed=77)
+    write_records(open_source(str(photos)), str(tmp_path / "again"), options=options)
+    assert {path.name: path.read_bytes() for path in place.iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "again").iterdir()
+    }
 
 
 def test_writers_of_the_same_set_at_the_same_time_agree(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from blake3 import blake3
 
 from pileus.errors import AlreadyExists, Damaged, SourceError
-from pileus.records import manifest, open_records
-from pileus.records.example import Example
+from pileus.records import frame, manifest, open_records
+from pileus.records.example import Example, encode
+from pileus.records.hashing import content_digest, digests_of
 from pileus.records.write import finish, write_shard
 from pileus.spec.preprocessing import Drawing, Picture
 from pileus.store import Store, open_store
@@ -32,6 +34,37 @@ def test_the_bytes_follow_from_the_records_alone(tmp_path: Path) -> None:
     ]
     for name in names:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_shard_is_its_frames_whatever_the_store_and_the_sizes(tmp_path: Path) -> None:
+    """Records that fill a chunk to the byte, and that are larger than all that is held."""
+    numbers = np.random.default_rng(2)
+    sizes = [1, 300_000, 300_000, 1 << 19, 5, (1 << 20) + 3, 3 << 20, 0, 7]
+    records = [Example(numbers.bytes(size), "jpeg", 1, 1, 3, 0, "a", f"id-{size}", 0) for size in sizes]
+    folder, memory = open_store(tmp_path), open_store("memory:frames")
+    parts = [write_shard(store, manifest.shard_key(0, 1), records) for store in (folder, memory)]
+    framed = []
+    for record in records:
+        data, _ = encode(record)
+        framed.append(frame.header(len(data)) + data + frame.footer(frame.crc32c(data)))
+    for store, part in zip((folder, memory), parts, strict=True):
+        content = store.get(manifest.shard_key(0, 1)).content
+        assert content == b"".join(framed)
+        assert (part.shard.size_bytes, part.shard.crc) == (len(content), frame.crc32c(content))
+        assert part.columns.offset.tolist() == [sum(map(len, framed[:row])) for row in range(len(sizes))]
+        assert part.image_digests == b"".join(content_digest(record.image) for record in records)
+        assert part.digests == b"".join(digests_of(*where(record)).record for record in records)
+
+
+def where(example: Example) -> tuple[bytes, int, int]:
+    data, start = encode(example)
+    return data, start, len(example.image)
+
+
+def test_digests_are_plain_blake3() -> None:
+    data = bytes(range(100))
+    image = blake3(data[20:70]).digest(16)
+    assert digests_of(data, 20, 50) == (blake3(data[:20] + data[70:] + image).digest(16), image)
 
 
 def test_the_fingerprint_does_not_depend_on_the_shards(tmp_path: Path) -> None:

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pileus.errors import StoreError
+from pileus.errors import SourceError, StoreError
 from pileus.store import files, open_store, resolve_uri
+from pileus.store.files import FileStore
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "with #", "with ?", "50%", "a%20b", "ünï", "a:b"])
@@ -65,3 +67,40 @@ def test_an_unreadable_folder_is_not_an_empty_one(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(StoreError, match="permission denied"):
         open_store(tmp_path).list()
+
+
+def test_chunks_become_one_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "_WRITE_OUT_BYTES", 100)
+    buffer = bytearray(70)
+
+    def chunks() -> Iterator[memoryview]:
+        """All in one place, as they may be: a chunk is done with when the next is asked for."""
+        for number in range(9):
+            buffer[:] = bytes([number]) * 70
+            yield memoryview(buffer)
+
+    store = FileStore(tmp_path / "new")
+    store.put("a/b", b"before")
+    store.put_chunks("a/b", chunks())
+    assert store.get("a/b").content == b"".join(bytes([number]) * 70 for number in range(9))
+    store.put_chunks("none", iter(()))
+    assert store.get("none").content == b""
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_chunks_that_end_in_an_error_leave_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
+) -> None:
+    if not unnamed:
+        monkeypatch.setattr(files, "_unnamed_file", lambda folder: None)
+
+    def chunks() -> Iterator[bytes]:
+        yield b"half"
+        raise SourceError("a bad picture")
+
+    store = FileStore(tmp_path)
+    store.put("key", b"before")
+    with pytest.raises(SourceError, match="a bad picture"):
+        store.put_chunks("key", chunks())
+    assert store.get("key").content == b"before"
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
