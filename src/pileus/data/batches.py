@@ -67,9 +67,10 @@ class Part(NamedTuple):
         draws, images = Draws(seed, epoch, self.keys_N[rows]), self.pixels.images
         if isinstance(images, Originals) and isinstance(spec.crop, ResizedCrop):
             boxes_N4 = rectangles(draws, images.heights_N[rows], images.widths_N[rows], spec.crop)
-            images_NHWC = augment(images.cut(rows, boxes_N4), draws, msgspec.structs.replace(spec, crop=None))
+            given_NHWC, left = images.cut(rows, boxes_N4), msgspec.structs.replace(spec, crop=None)
         else:
-            images_NHWC = augment(images[rows], draws, spec)
+            given_NHWC, left = images[rows], spec
+        images_NHWC = augment(given_NHWC, draws, left, in_place=True)
         labels_N = self.labels_N[rows]
         if spec.mix is None:
             return Microbatch(images_NHWC, labels_N)

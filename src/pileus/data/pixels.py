@@ -66,7 +66,7 @@ def open_pixels(
 
 
 class Images(Protocol):
-    """Images of one shape; an array of them is one, too."""
+    """Images of one shape; an array of them is one, too. What is asked for by rows is a copy."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -148,8 +148,10 @@ class Originals:
         positions = self._positions_N[rows[absent]]
         for which, content in self._records.contents(positions):
             number = absent[which]
-            decoded = _decoded(self._records, int(positions[which]), content, divisors[number], self._spec.channels)
-            place(decoded, boxes[number], images_NHWC[number])
+            box, position = boxes[number], int(positions[which])
+            rows_needed = None if self._kept is not None else box.top + box.height
+            decoded = _decoded(self._records, position, content, divisors[number], self._spec.channels, rows_needed)
+            place(decoded, box, images_NHWC[number])
             self.by_pillow.add(decoded.by_pillow)
             if self._kept is not None:
                 own_HWC = np.array(decoded.image_HWC)  # not a view of a larger piece of the shard
@@ -157,12 +159,19 @@ class Originals:
         return images_NHWC
 
 
-def _decoded(records: RecordSet, position: int, content: memoryview, divisor: int, channels: Channels) -> Decoded:
+def _decoded(
+    records: RecordSet,
+    position: int,
+    content: memoryview,
+    divisor: int,
+    channels: Channels,
+    rows_needed: int | None = None,
+) -> Decoded:
     if records.format(position) == "raw":
         image_HWC = np.frombuffer(content, np.uint8).reshape(records.shape_at(position))
         return Decoded(as_channels(image_HWC, channels), 1, by_pillow=False)
     try:
-        return photographs.decode(bytes(content), divisor, channels)
+        return photographs.decode(bytes(content), divisor, channels, rows=rows_needed)
     except UsageError as error:
         raise SourceError(f"{records.id(position)} of {records.uri} cannot be used: {error}") from error
 

@@ -43,9 +43,6 @@ _BROKEN = (
 )
 """What Pillow raises for damaged files."""
 
-_APP1, _START_OF_SCAN = b"\xff\xe1", b"\xff\xda"
-"""Where EXIF and XMP are, and where a JPEG's head ends."""
-_MAX_SEGMENTS = 1000
 _UPRIGHT, _ON_ITS_SIDE, _BAD = (None, 1), (5, 6, 7, 8), -1
 _GREY_MODES = ("1", "L", "LA", "La", "I", "I;16", "I;16B", "F")
 
@@ -82,21 +79,6 @@ def upright(picture: ImageFile.ImageFile) -> Image.Image:
         return ImageOps.exif_transpose(picture)
     except _BROKEN as error:
         raise UsageError(f"the picture is damaged or cut short ({error}); send the whole file.") from error
-
-
-def is_turned(jpeg: bytes) -> bool:
-    """Whether a JPEG's head says, by EXIF or XMP, that it is to be turned; True also where only Pillow can tell."""
-    position = 2
-    for _ in range(_MAX_SEGMENTS):
-        marker, length = jpeg[position : position + 2], int.from_bytes(jpeg[position + 2 : position + 4], "big")
-        if marker == _START_OF_SCAN:
-            return False
-        if marker == _APP1:
-            return _orientation(opened(jpeg, max_pixels=1 << 62)) not in _UPRIGHT
-        if marker[:1] != b"\xff" or length < 2:
-            return True
-        position += 2 + length
-    return True
 
 
 def lies_on_its_side(picture: Image.Image) -> bool | None:

@@ -3,7 +3,7 @@
 A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that still gives the pixels asked for (libjpeg-turbo scales
 inside its DCT), by simplejpeg where it can and else by Pillow. Both carry the same library, so the bits are the same,
 which the tests hold. What is turned by EXIF, coded in a rare way or damaged goes to Pillow, which alone says what is
-wrong.
+wrong. Rows below the part that is wanted are not decoded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from pileus.preprocessing import files
+from pileus.preprocessing import files, jpeg_head
 from pileus.preprocessing.files import MAX_PIXELS, Channels, Fitted
 from pileus.preprocessing.geometry import resize
 from pileus.spec.preprocessing import Picture
@@ -40,7 +40,7 @@ class Rectangle(NamedTuple):
 
 class Decoded(NamedTuple):
     image_HWC: NDArray[np.uint8]
-    """(ceil(H / divisor), ceil(W / divisor), C), upright."""
+    """(ceil(H / divisor), ceil(W / divisor), C), upright; rows below those asked for may be missing."""
     divisor: int
     """What the picture was made smaller by; 1 for all but JPEG."""
     by_pillow: bool
@@ -51,7 +51,8 @@ def fit_file(content: bytes, spec: Picture, *, max_pixels: int = MAX_PIXELS) -> 
     height, width = size_of(content, max_pixels=max_pixels)
     rectangle = central(height, width, spec)
     divisor = divisor_for(rectangle, spec.height, spec.width)
-    return _fitted(decode(content, divisor, spec.channels, max_pixels=max_pixels), rectangle, spec)
+    rows = rectangle.top + rectangle.height
+    return _fitted(decode(content, divisor, spec.channels, rows=rows, max_pixels=max_pixels), rectangle, spec)
 
 
 def fit_pixels(image_HWC: NDArray[np.uint8], spec: Picture) -> Fitted:
@@ -89,12 +90,20 @@ def place(decoded: Decoded, rectangle: Rectangle, into_HWC: NDArray[np.uint8]) -
     resize(decoded.image_HWC[top:bottom, left:right], into_HWC)
 
 
-def decode(content: bytes, divisor: int, channels: Channels | None, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+def decode(
+    content: bytes,
+    divisor: int,
+    channels: Channels | None,
+    *,
+    rows: int | None = None,
+    max_pixels: int = MAX_PIXELS,
+) -> Decoded:
     """A PNG or JPEG file, by a divisor from `divisor_for`; `channels` None keeps grey grey and makes all else RGB.
 
-    UsageError for other, damaged, truncated or too large files.
+    `rows`: how many of the upright picture's topmost rows are needed, where not all are. UsageError for other, damaged,
+    truncated or too large files.
     """
-    image_HWC = _decoded_fast(content, divisor, channels, max_pixels)
+    image_HWC = _decoded_fast(content, divisor, channels, rows, max_pixels)
     if image_HWC is not None:
         return Decoded(image_HWC, divisor, by_pillow=False)
     picture = files.opened(content, max_pixels=max_pixels)
@@ -106,8 +115,8 @@ def size_of(content: bytes, *, max_pixels: int = MAX_PIXELS) -> tuple[int, int]:
     """Height and width of the upright picture, by the head of the file. Errors as `decode`."""
     head = _plain_head(content)
     if head is not None:
-        files.check_size(head[1], head[0], max_pixels)
-        return head[0], head[1]
+        files.check_size(head.width, head.height, max_pixels)
+        return head.height, head.width
     picture = files.opened(content, max_pixels=max_pixels)
     width, height = picture.size
     return (width, height) if files.lies_on_its_side(picture) else (height, width)
@@ -119,27 +128,41 @@ def _fitted(decoded: Decoded, rectangle: Rectangle, spec: Picture) -> Fitted:
     return Fitted(image_HWC, (rectangle.left, rectangle.top, rectangle.width, rectangle.height))
 
 
-def _plain_head(content: bytes) -> tuple[int, int, str] | None:
-    """Height, width, colour space of a JPEG that simplejpeg may decode; None where only Pillow can tell."""
-    if simplejpeg is None or not content.startswith(files.JPEG_MAGIC) or files.is_turned(content):
+class _Head(NamedTuple):
+    height: int
+    width: int
+    space: str
+    rest: jpeg_head.Head
+
+
+def _plain_head(content: bytes) -> _Head | None:
+    """Of a JPEG that simplejpeg may decode; None where only Pillow can tell."""
+    if simplejpeg is None or not content.startswith(files.JPEG_MAGIC):
+        return None
+    rest = jpeg_head.read_head(content)
+    if rest is None or not rest.is_upright:
         return None
     try:
         height, width, space, _ = simplejpeg.decode_jpeg_header(content)
     except ValueError:
         return None
-    return (height, width, space) if space in _PLAIN_SPACES else None
+    return _Head(height, width, space, rest) if space in _PLAIN_SPACES else None
 
 
-def _decoded_fast(content: bytes, divisor: int, channels: Channels | None, max_pixels: int) -> NDArray[np.uint8] | None:
+def _decoded_fast(
+    content: bytes, divisor: int, channels: Channels | None, rows: int | None, max_pixels: int
+) -> NDArray[np.uint8] | None:
     """None where only Pillow can tell."""
     head = _plain_head(content)
-    if head is None or head[0] * head[1] > max_pixels:
+    if head is None or head.height * head.width > max_pixels:
         return None
-    height, width, space = head
-    wanted = {1: "GRAY", 3: "RGB", None: _PLAIN_SPACES[space]}[channels]
-    least = {"min_height": -(-height // divisor), "min_width": -(-width // divisor)} if divisor > 1 else {}
+    wanted = {1: "GRAY", 3: "RGB", None: _PLAIN_SPACES[head.space]}[channels]
+    whole, height = content, head.height
+    if rows is not None:
+        content, height = jpeg_head.topmost(whole, head.rest, height, rows, divisor)
+    least = {"min_height": -(-height // divisor), "min_width": -(-head.width // divisor)} if divisor > 1 else {}
     try:
-        image_HWC: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, wanted, **least)
+        image_HWC: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, wanted, strict=content is whole, **least)
     except ValueError:
         return None
     return image_HWC

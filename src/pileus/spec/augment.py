@@ -104,7 +104,12 @@ class Augment(Spec, frozen=True, kw_only=True):
     @property
     def changes_images(self) -> bool:
         """Whether there is anything to do but mixing."""
-        return bool(self.flip or self.crop or self.is_affine or self.is_colour or self.cutout)
+        return bool(self.flip) or self.changes_more_than_sides
+
+    @property
+    def changes_more_than_sides(self) -> bool:
+        """Whether there is anything to do but mirroring and mixing."""
+        return bool(self.crop or self.is_affine or self.is_colour or self.cutout)
 
     def check(self, height: int, width: int, channels: int) -> None:
         """SpecError where images of this shape cannot be augmented so."""

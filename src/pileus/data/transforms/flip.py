@@ -16,24 +16,22 @@ _ALONE_BYTES = 16 * 1024
 
 def mirrored(images_NHWC: NDArray[np.uint8], draws: Draws, probability: float) -> NDArray[np.uint8]:
     """Each image mirrored left to right with this probability; a copy."""
-    chosen_N = draws.of(Family.FLIP, 1)[:, 0] < probability
+    flipped_NHWC = images_NHWC.copy()
+    mirror_in_place(flipped_NHWC, draws, probability)
+    return flipped_NHWC
+
+
+def mirror_in_place(images_NHWC: NDArray[np.uint8], draws: Draws, probability: float) -> None:
+    """As `mirrored`, of the given images themselves."""
+    chosen = np.flatnonzero(draws.of(Family.FLIP, 1)[:, 0] < probability)
     if math.prod(images_NHWC.shape[1:]) >= _ALONE_BYTES:
-        return _one_by_one(images_NHWC, chosen_N)
-    chosen = np.flatnonzero(chosen_N)
+        straight_HWC = np.empty(images_NHWC.shape[1:], np.uint8)
+        for row in chosen.tolist():
+            straight_HWC[...] = images_NHWC[row]
+            mirror(straight_HWC, images_NHWC[row])
+        return
     sources = images_NHWC[chosen]
     targets = np.empty_like(sources)
     for channel in range(images_NHWC.shape[3]):  # long strides copy faster than pixels of three bytes
         targets[..., channel] = sources[:, :, ::-1, channel]
-    flipped = images_NHWC.copy()
-    flipped[chosen] = targets
-    return flipped
-
-
-def _one_by_one(images_NHWC: NDArray[np.uint8], chosen_N: NDArray[np.bool_]) -> NDArray[np.uint8]:
-    flipped = np.empty_like(images_NHWC)
-    for source_HWC, target_HWC, chosen in zip(images_NHWC, flipped, chosen_N.tolist(), strict=True):
-        if chosen:
-            mirror(source_HWC, target_HWC)
-        else:
-            target_HWC[...] = source_HWC
-    return flipped
+    images_NHWC[chosen] = targets

@@ -17,24 +17,31 @@ from pileus.data.transforms.colour import coloured
 from pileus.data.transforms.crop import pad_cropped, resized_cropped
 from pileus.data.transforms.cutout import cut_out
 from pileus.data.transforms.draws import Draws
-from pileus.data.transforms.flip import mirrored
+from pileus.data.transforms.flip import mirror_in_place, mirrored
 from pileus.spec.augment import Augment, PadCrop, ResizedCrop
 
 _PIECE_BYTES = 128 * 1024
 """A batch is worked on in pieces of about so many bytes of pixels: what lies between two steps stays in the cache, and
 its memory is not handed back to the system and asked for again at every step."""
+_PIECE_ROWS = 4
+"""At least: chance is drawn once for each piece."""
 
 
-def augment(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDArray[np.uint8]:
+def augment(
+    images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment, *, in_place: bool = False
+) -> NDArray[np.uint8]:
     """All of `spec` but mixing; same shape as given, the given images themselves where nothing is asked for.
 
-    SpecError where images of this shape cannot be augmented so.
+    `in_place`: the given images are what is changed. SpecError where images of this shape cannot be augmented so.
     """
     spec.check(*images_NHWC.shape[1:])
     if not spec.changes_images:
         return images_NHWC
-    changed_NHWC = np.empty_like(images_NHWC)
-    num_rows = max(1, _PIECE_BYTES // math.prod(images_NHWC.shape[1:]))
+    if in_place and not spec.changes_more_than_sides:
+        mirror_in_place(images_NHWC, draws, spec.flip)
+        return images_NHWC
+    changed_NHWC = images_NHWC if in_place else np.empty_like(images_NHWC)
+    num_rows = max(_PIECE_ROWS, _PIECE_BYTES // math.prod(images_NHWC.shape[1:]))
     for start in range(0, len(images_NHWC), num_rows):
         rows = slice(start, start + num_rows)
         changed_NHWC[rows] = _piece(images_NHWC[rows], draws._replace(keys_N=draws.keys_N[rows]), spec)
