@@ -1,0 +1,1 @@
+"""How fast others read the same pictures: one module a peer, each run as a process of its own by `compare`."""
