@@ -1,16 +1,17 @@
 #!/bin/sh
-# Install the real servers and browsers that the service tests need: by Debian's package tool, and what Debian has not
-# by the package tool of its own language into $PILEUS_SERVICES (default ~/.cache/pileus/services).
+# Install the real servers, browsers and peers that the service tests need: by Debian's package tool, and what Debian
+# has not by the package tool of its own language into $PILEUS_SERVICES (default ~/.cache/pileus/services).
 #
 #     scripts/services.sh [NAME ...]        all of them without a name
 #
 # What is there already is left alone. Exit code 3 where something is missing and cannot be installed here.
 set -eu
 
-known='chromium nginx minio azurite hdfs'
+known='chromium nginx minio azurite hdfs tensorflow'
 kept=${PILEUS_SERVICES:-${HOME:-/nonexistent}/.cache/pileus/services}
 here=$(cd "$(dirname "$0")" && pwd)
 hadoop=$kept/hadoop-3.4.1
+tensorflow=$kept/tensorflow-cpu-2.21.0
 
 is_there() { # name
     case $1 in
@@ -19,6 +20,7 @@ is_there() { # name
     minio) [ -x "$kept/bin/minio" ] ;;
     azurite) node --version && [ -d "$kept/azurite/node_modules/azurite" ] ;;
     hdfs) java -version && [ -d "$hadoop" ] ;;
+    tensorflow) "$tensorflow/bin/python" --version ;;
     esac >/dev/null 2>&1
 }
 
@@ -40,12 +42,29 @@ build() { # name: what Debian has not
         mvn -q -B -f "$here/services/hdfs.xml" dependency:copy-dependencies \
             -DincludeScope=runtime "-DoutputDirectory=$hadoop.part" && mv "$hadoop.part" "$hadoop"
         ;;
+    tensorflow) from_pip "$tensorflow" tensorflow-cpu==2.21.0 ;;
     esac
 }
 
 from_go() {
     lacks go && fail "$1 is built by Go 1.24 or newer, which is not on PATH; install it from https://go.dev/dl"
     GOBIN=$kept/bin go install "$1"
+}
+
+from_pip() { # folder of an environment of its own, requirement
+    python=$(choose_python) ||
+        fail "$2 has wheels for Python 3.10 to 3.13, and none of these with venv and pip is on PATH; install one"
+    "$python" -m venv --clear --without-pip "$1.part" &&
+        "$python" -m pip --python "$1.part/bin/python" install --quiet --no-input --disable-pip-version-check "$2" &&
+        rm -rf "$1" && mv "$1.part" "$1"
+}
+
+choose_python() { # one that the wheels are for
+    for name in "$here/../.venv/bin/python" python3.13 python3.12 python3.11 python3.10 python3; do
+        if "$name" -c "import pip, sys, venv; sys.exit(not (3, 10) <= sys.version_info[:2] < (3, 14))" 2>/dev/null
+        then echo "$name" && return; fi
+    done
+    return 1
 }
 
 lacks() { ! command -v "$1" >/dev/null 2>&1; }

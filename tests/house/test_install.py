@@ -137,3 +137,26 @@ def test_a_tool_that_builds_and_is_missing_is_told(tools: Path, tmp_path: Path) 
     ended = run(str(ROOT / "scripts/services.sh"), "minio", PATH=str(tools), PILEUS_SERVICES=str(tmp_path))
     assert ended.returncode == 3
     assert "Go 1.24 or newer, which is not on PATH" in ended.stderr
+
+
+@pytest.mark.parametrize("fit", [True, False])
+def test_tensorflow_gets_an_environment_of_its_own_from_a_python_that_it_has_wheels_for(
+    fit: bool, checkout: Path, tools: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / "log"
+    for name in ("mkdir", "mv", "chmod"):
+        program(tools, name, f'exec {shutil.which(name)} "$@"')
+    makes = 'for place in "$@"; do :; done; mkdir -p "$place/bin"; echo "#!/bin/sh" > "$place/bin/python"'
+    says = f'echo "$@" >> {log}; case "$2" in venv) {makes}; chmod +x "$place/bin/python";; esac'
+    program(tools, "python3.12", f'case "$1" in -c) exit {0 if fit else 1};; esac; {says}')
+    kept = tmp_path / "kept"
+    ended = run(str(checkout / "scripts/services.sh"), "tensorflow", PATH=str(tools), PILEUS_SERVICES=str(kept))
+    if not fit:
+        assert ended.returncode == 3
+        assert "wheels for Python 3.10 to 3.13" in ended.stderr
+        return
+    assert ended.returncode == 0, ended.stderr
+    installed = log.read_text(encoding="utf-8").splitlines()[-1]
+    assert f"--python {kept}/tensorflow-cpu-" in installed
+    assert re.search(r"tensorflow-cpu==[\d.]+$", installed)
+    assert not list(kept.glob("*.part"))
