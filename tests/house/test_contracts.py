@@ -18,7 +18,7 @@ ADAPTERS = {
     "blake3": ("pileus.records.hashing",),
     "botocore": ("pileus.store.cloud",),
     "cv2": ("pileus.preprocessing.geometry",),
-    "google_crc32c": ("pileus.records",),
+    "google_crc32c": ("pileus.records", "pileus.store.cache"),
     "httptools": ("pileus.serving",),
     "jinja2": ("pileus.measure.report",),
     "markupsafe": ("pileus.measure.report",),

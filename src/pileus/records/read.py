@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -139,6 +139,8 @@ class RecordSet:
         if len(wanted) and not 0 <= wanted.min() <= wanted.max() < len(self):
             raise IndexError(f"records [{wanted.min()}, {wanted.max()}] of {len(self)}")
         shard_of = self._index.shard[wanted]
+        if isinstance(self._store, CachedStore):
+            self._store.want(self._manifest.shards[shard].name for shard in np.unique(shard_of).tolist())
         rows = np.lexsort((self._index.offset[wanted], shard_of))
         read_before = np.cumsum(self._index.length[wanted[rows]], dtype=np.int64) // _HELD_BYTES
         breaks = np.flatnonzero((np.diff(shard_of[rows]) != 0) | (np.diff(read_before) != 0)) + 1
@@ -235,8 +237,4 @@ def open_records(place: str, *, cached: bool = True) -> RecordSet:
 
 def _values(described: manifest.Manifest) -> dict[str, Value]:
     """By key, what a copy of each shard must be."""
-    return {shard.name: Value(str(shard.crc), shard.size_bytes, _has_crc(shard.crc)) for shard in described.shards}
-
-
-def _has_crc(crc: int) -> Callable[[bytes], bool]:
-    return lambda content: frame.crc32c(content) == crc
+    return {shard.name: Value(shard.size_bytes, shard.crc) for shard in described.shards}

@@ -1,42 +1,51 @@
 """Whole values of a remote store, kept in a bounded folder of this machine.
 
 Of a remote store each read costs its latency; a shard that is fetched once costs it once, and every worker and the next
-run read the file. A file gets its name when it is whole and holds what its caller's checksum says; each process checks
-it again at its first use, so what was damaged meanwhile is thrown away and fetched again. A folder that cannot be used,
-a full disk included, only means that nothing is kept.
+run read the file. A file gets its name when it is whole and its checksum holds; each process checks it again at its
+first use, so what was damaged meanwhile is thrown away and fetched again. A folder that cannot be used, a full disk
+included, only means that nothing is kept.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import fcntl
 import hashlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pileus.errors import UsageError
+import google_crc32c
+
+from pileus.errors import StoreError, UsageError
 from pileus.store.ports import Abilities, Blob, Store, checked_parts
 
 DEFAULT_BYTES = 10 << 30
 _PART = ".part"
 _FETCH_DEADLINE_S = 600.0
 """How long to wait for another process that fetches the same value."""
-_POLL_S = 0.05
+_POLL_S = 0.01
+_PIECE_BYTES = 16 << 20
+"""Fetched at a time and held, by each of the fetchers."""
+_FETCHERS = 4
 _TOUCH_S = 60.0
 """How exact the time of last use is."""
 
 
 class Value(NamedTuple):
-    """A value that never changes. `identity` tells it from another under the same key, as its checksum does."""
+    """A value that never changes."""
 
-    identity: str
     size_bytes: int
-    holds: Callable[[bytes], bool]
-    """Whether this content is the value's."""
+    crc: int
+    """CRC-32C. It tells the value from another under the same key."""
+
+
+Fetch = Callable[[], Iterable[bytes]]
+"""A value's bytes, in pieces."""
 
 
 class Cache:
@@ -49,9 +58,7 @@ class Cache:
         """(name, file number) of files that this process has found to be whole."""
         self._lock = threading.Lock()
 
-    def ranges(
-        self, name: str, value: Value, ranges: Sequence[tuple[int, int]], fetch: Callable[[], bytes]
-    ) -> list[bytes] | None:
+    def ranges(self, name: str, value: Value, ranges: Sequence[tuple[int, int]], fetch: Fetch) -> list[bytes] | None:
         """Parts of the kept file, which is fetched where there is none; None where nothing can be kept."""
         if value.size_bytes > self.max_bytes:
             return None
@@ -106,15 +113,17 @@ class Cache:
         with self._lock:
             if mark in self._checked:
                 return True
-        content = os.pread(descriptor, value.size_bytes + 1, 0)
-        if len(content) != value.size_bytes or not value.holds(content):
+        size, crc = os.fstat(descriptor).st_size, 0
+        for start in range(0, size, _PIECE_BYTES):
+            crc = google_crc32c.extend(crc, os.pread(descriptor, _PIECE_BYTES, start))
+        if (size, crc) != value:
             return False
         with self._lock:
             self._checked.add(mark)
         return True
 
-    def _fetched(self, name: str, value: Value, fetch: Callable[[], bytes]) -> int | None:
-        """Fetch it, or wait for the process that does; None where what came is not the value."""
+    def _fetched(self, name: str, value: Value, fetch: Fetch) -> int | None:
+        """Fetch it, or wait for who does; None where what came is not the value."""
         self.folder.mkdir(parents=True, exist_ok=True)
         aside = self.folder / f"{name}{_PART}"
         with _alone(aside) as part:
@@ -123,11 +132,9 @@ class Cache:
             try:
                 if (found := self._open(name, value)) is not None:
                     return found
-                content = fetch()
-                if len(content) != value.size_bytes or not value.holds(content):
-                    return None
                 self._make_room(value.size_bytes)
-                _write(part, content)
+                if not _holds(part, fetch(), value):
+                    return None
                 with self._lock:
                     self._checked.add((name, os.fstat(part).st_ino))
                 aside.rename(self.folder / name)
@@ -165,6 +172,10 @@ class CachedStore:
         self._cache = cache
         self._values = values
         self._names = {key: _name(store.uri, key, value) for key, value in values.items()}
+        self._lock = threading.Lock()
+        self._wanted: set[str] = set()
+        self._queue: collections.deque[str] = collections.deque()
+        self._fetchers = 0
 
     @property
     def uri(self) -> str:
@@ -181,10 +192,50 @@ class CachedStore:
         value = self._values.get(key)
         if value is None:
             return self._store.get_ranges(key, ranges)
-        kept = self._cache.ranges(self._names[key], value, ranges, lambda: self._store.get(key).content)
+        kept = self._kept(key, ranges)
         if kept is None:
             return self._store.get_ranges(key, ranges)
         return checked_parts(kept, ranges, f"{self.uri}/{key}")
+
+    def want(self, keys: Iterable[str]) -> None:
+        """Have these values fetched, some at a time, by threads of the store's own; does not wait.
+
+        A value is begun with once. Nothing is done where not all of them can be kept.
+        """
+        with self._lock:
+            new = [key for key in keys if key in self._values and key not in self._wanted]
+            if sum(self._values[key].size_bytes for key in new) > self._cache.max_bytes:
+                return
+            self._wanted.update(new)
+            self._queue.extend(new)
+            starting = min(_FETCHERS - self._fetchers, len(new))
+            self._fetchers += starting
+        for _ in range(starting):
+            threading.Thread(target=self._fetch_wanted, name="fetch", daemon=True).start()
+
+    def _fetch_wanted(self) -> None:
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._fetchers -= 1
+                    return
+                key = self._queue.popleft()
+            self._kept(key, [])
+
+    def _kept(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes] | None:
+        """From the value's copy; None where there can be none: whoever asks the store itself is told why."""
+        try:
+            return self._cache.ranges(self._names[key], self._values[key], ranges, lambda: self._pieces(key))
+        except StoreError:
+            return None
+
+    def _pieces(self, key: str) -> Iterator[bytes]:
+        size = self._values[key].size_bytes
+        if size <= _PIECE_BYTES or not self._store.abilities.ranges:
+            yield self._store.get(key).content
+            return
+        for start in range(0, size, _PIECE_BYTES):
+            yield self._store.get_ranges(key, [(start, min(start + _PIECE_BYTES, size))])[0]
 
     def forget(self, key: str) -> bool:
         """Throw the kept copy of a value away, for it is not right; False where there is none."""
@@ -218,15 +269,20 @@ def default_cache() -> Cache | None:
 
 
 def _name(uri: str, key: str, value: Value) -> str:
-    text = f"{uri}/{key}#{value.identity}#{value.size_bytes}"
+    text = f"{uri}/{key}#{value.crc}#{value.size_bytes}"
     return hashlib.blake2b(text.encode(), digest_size=20).hexdigest()
 
 
-def _write(descriptor: int, content: bytes) -> None:
+def _holds(descriptor: int, pieces: Iterable[bytes], value: Value) -> bool:
+    """Write the pieces; whether they are the value."""
     os.ftruncate(descriptor, 0)
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    size, crc = 0, 0
+    for piece in pieces:
+        size, crc = size + len(piece), google_crc32c.extend(crc, piece)
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(descriptor, view) :]
+    return (size, crc) == value
 
 
 def _touch(descriptor: int) -> None:

@@ -30,6 +30,8 @@ class Abilities(NamedTuple):
     swap: bool = True
     """Compare-and-swap in one step of the store itself."""
     list: bool = True
+    ranges: bool = True
+    """A range costs what it holds; False where it may cost the whole value."""
 
 
 class Store(Protocol):

@@ -21,7 +21,7 @@ from pileus.store.ports import Abilities, Blob
 class WebStore:
     """Everything below one URL. A value's version is the hash of its content."""
 
-    abilities = Abilities(write=False, swap=False, list=False)
+    abilities = Abilities(write=False, swap=False, list=False, ranges=False)
 
     def __init__(self, objects: ObjectsStore) -> None:
         self._objects = objects

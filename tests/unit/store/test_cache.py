@@ -3,21 +3,21 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import google_crc32c
 import pytest
 
 from pileus.data.sources.digits import open_digits
 from pileus.data.write import write_records
-from pileus.errors import Damaged, StoreError, UsageError
+from pileus.errors import Damaged, NotFound, StoreError, UsageError
 from pileus.records.read import RecordSet
-from pileus.spec.values import digest
 from pileus.store import cache as caching
 from pileus.store import open_store
 from pileus.store.cache import Cache, CachedStore, Value, default_cache
 from pileus.store.memory import MemoryStore
-from pileus.store.ports import Blob
+from pileus.store.ports import Abilities, Blob
 
 
 class Counted(MemoryStore):
@@ -26,14 +26,19 @@ class Counted(MemoryStore):
     def __init__(self) -> None:
         super().__init__("counted")
         self.fetched: list[str] = []
+        self.ranges: list[tuple[str, int, int]] = []
 
     def get(self, key: str) -> Blob:
         self.fetched.append(key)
         return super().get(key)
 
+    def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
+        self.ranges += [(key, *each) for each in ranges]
+        return super().get_ranges(key, ranges)
+
 
 def _value(content: bytes) -> Value:
-    return Value(digest(content), len(content), lambda got: got == content)
+    return Value(len(content), google_crc32c.value(content))
 
 
 def _held(folder: Path, size: int = 1 << 20) -> Callable[[Counted, dict[str, bytes]], CachedStore]:
@@ -171,6 +176,65 @@ def test_many_threads_and_processes_fetch_a_value_once(tmp_path: Path) -> None:
     assert got == [content[5:1000]] * 6
     assert store.fetched == ["a"]
     assert [path.suffix for path in tmp_path.iterdir()] == [""]
+
+
+def test_a_large_value_is_fetched_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching, "_PIECE_BYTES", 4)
+    store = Counted()
+    cached = _held(tmp_path)(store, {"a": b"0123456789"})
+    assert cached.get_ranges("a", [(3, 8), (0, 1)]) == [b"34567", b"0"]
+    assert store.ranges == [("a", 0, 4), ("a", 4, 8), ("a", 8, 10)]
+    assert _held(tmp_path)(store, {}).get_ranges("a", [(9, 10)]) == [b"9"]
+
+
+def test_a_store_without_ranges_gives_a_large_value_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caching, "_PIECE_BYTES", 4)
+    store = Counted()
+    store.abilities = Abilities(ranges=False)
+    assert _held(tmp_path)(store, {"a": b"0123456789"}).get_ranges("a", [(3, 8)]) == [b"34567"]
+    assert (store.fetched, store.ranges) == (["a"], [])
+
+
+def test_what_is_wanted_is_fetched_several_at_a_time(tmp_path: Path) -> None:
+    """Each fetch waits for three others to be under way."""
+    together = threading.Barrier(4)
+
+    class Slow(Counted):
+        def get(self, key: str) -> Blob:
+            together.wait(10)
+            return super().get(key)
+
+    store, values = Slow(), {key: key.encode() for key in "abcdefgh"}
+    cached = _held(tmp_path)(store, values)
+    cached.want([*values, "a", "unknown"])
+    cached.want(values)
+    threads = [thread for thread in threading.enumerate() if thread.name == "fetch"]
+    assert len(threads) <= 4
+    for thread in threads:
+        thread.join(10)
+    assert sorted(store.fetched) == sorted(values)
+    assert [cached.get_ranges(key, [(0, 1)]) for key in values] == [[key.encode()] for key in values]
+    assert (len(store.fetched), store.ranges) == (8, [])
+
+
+def test_what_cannot_be_kept_is_not_fetched_ahead(tmp_path: Path) -> None:
+    store = Counted()
+    cached = _held(tmp_path, 3)(store, {key: key.encode() for key in "abcd"})
+    cached.want("abcd")
+    assert not [thread for thread in threading.enumerate() if thread.name == "fetch"]
+    assert store.fetched == []
+
+
+def test_what_cannot_be_fetched_ahead_is_told_to_who_reads_it(tmp_path: Path) -> None:
+    store = Counted()
+    cached = _held(tmp_path)(store, {"a": b"one", "b": b"two"})
+    store.delete("a")
+    cached.want("ab")
+    for thread in [thread for thread in threading.enumerate() if thread.name == "fetch"]:
+        thread.join(10)
+    assert cached.get_ranges("b", [(0, 3)]) == [b"two"]
+    with pytest.raises(NotFound):
+        cached.get_ranges("a", [(0, 1)])
 
 
 def test_what_a_killed_fetch_left_is_taken_over_or_swept(tmp_path: Path) -> None:

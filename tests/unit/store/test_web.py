@@ -98,7 +98,7 @@ def test_redirects_stay_on_the_web(site: Site) -> None:
 
 def test_it_can_neither_be_written_nor_listed(site: Site) -> None:
     store = open_store(f"{site.url}/set")
-    assert store.abilities == (False, False, False)
+    assert store.abilities == (False, False, False, False)
     for ask in (
         lambda: store.put("a", b""),
         lambda: store.swap("a", b"", "1"),
