@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 
 from pileus.errors import SpecError
 from pileus.spec.run import RunSpec
+from pileus.spec.values import Spec
+
+Made = TypeVar("Made", bound=Spec)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -38,13 +41,18 @@ def resolve(base: Mapping[str, Any], settings: Iterable[tuple[tuple[str, ...], A
     tree: dict[str, Any] = msgspec.to_builtins(base)
     for path, value in settings:
         _lay(tree, path, value)
-    _name_default_members(tree)
+    return spec_of(tree, RunSpec)
+
+
+def spec_of(table: dict[str, Any], kind: type[Made]) -> Made:
+    """The spec of this kind with the settings of a table of plain values. SpecError with the setting's name."""
+    _name_default_members(table, kind)
     try:
-        return msgspec.convert(tree, RunSpec)
+        return msgspec.convert(table, kind)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, SpecError):
             raise error.__cause__ from None
-        raise SpecError(_explained(str(error), tree)) from None
+        raise SpecError(_explained(str(error), table, kind)) from None
 
 
 def _lay(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
@@ -61,9 +69,9 @@ def _lay(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     table[last] = value
 
 
-def _name_default_members(tree: dict[str, Any]) -> None:
+def _name_default_members(tree: dict[str, Any], kind: type[Spec]) -> None:
     """A family's table that names no member is of the default one."""
-    for field in msgspec.structs.fields(RunSpec):
+    for field in msgspec.structs.fields(kind):
         table = tree.get(field.encode_name)
         for member in _members(field.type):
             tag_field, tag = member.__struct_config__.tag_field, member.__struct_config__.tag
@@ -71,16 +79,16 @@ def _name_default_members(tree: dict[str, Any]) -> None:
                 table.setdefault(tag_field, tag)
 
 
-def _explained(message: str, tree: Mapping[str, Any]) -> str:
+def _explained(message: str, tree: Mapping[str, Any], kind: type[Spec]) -> str:
     """msgspec's message, with its path in the words of --set, what was got, and the values or names to choose from."""
     what, _, where = message.partition(" - at `")
     place = where.rstrip("`").removeprefix("$").removeprefix(".")
     if what.startswith("Object contains unknown field"):
         unknown = what.split("`")[1]
         name = f"{place}.{unknown}" if place else unknown
-        if name in setting_names():
+        if name in setting_names(kind):
             return f"setting {name!r} belongs to another {place}; choose that one first: --set {place}.name=NAME"
-        return f"no setting is called {name!r}; {did_you_mean(name, setting_names())}"
+        return f"no setting is called {name!r}; {did_you_mean(name, setting_names(kind))}"
     if what.startswith("Object missing required field"):
         name = f"{place}.{what.split('`')[1]}".removeprefix(".")
         return f"every spec has a setting {name!r} (got none); give it in the file or by --set."
@@ -88,7 +96,7 @@ def _explained(message: str, tree: Mapping[str, Any]) -> str:
     for part in filter(None, place.split(".")):
         got = got.get(part) if isinstance(got, Mapping) else None
     if what.startswith("Invalid"):
-        return f"setting {place} is one of {', '.join(_choices(RunSpec, place.split('.')))} (got {got!r})."
+        return f"setting {place} is one of {', '.join(_choices(kind, place.split('.')))} (got {got!r})."
     return f"setting {place or 'of the run'}: {what[0].lower()}{what[1:]} (got {got!r})."
 
 
@@ -105,9 +113,9 @@ def _choices(kind: Any, path: list[str]) -> list[str]:
     return []
 
 
-def setting_names() -> list[str]:
+def setting_names(kind: type[Spec] = RunSpec) -> list[str]:
     """Every name that `--set` takes, of every member of each family."""
-    return sorted(set(_names(RunSpec, "")))
+    return sorted(set(_names(kind, "")))
 
 
 def _names(kind: Any, prefix: str) -> Iterable[str]:
