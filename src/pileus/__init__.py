@@ -4,6 +4,9 @@
     model = pileus.load(run.bundle)        # needs no torch
     model.predict(images)                  # (N, H, W, C) uint8
     engine = pileus.engines.connect("local")
+    with pileus.read("records/photos", batch_size=64, size=(224, 224)) as reader:      # needs no torch
+        for batch in reader.epoch(0):
+            batch.images_NHWC, batch.labels_N
 
 What needs a library of an extra is imported when it is first used.
 """
@@ -15,12 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from pileus import engines
-    from pileus.api import resume, train
+    from pileus.api.reading import read
+    from pileus.api.training import resume, train
     from pileus.bundles.load import load
 
-__all__ = ["engines", "load", "resume", "train"]
+__all__ = ["engines", "load", "read", "resume", "train"]
 
-_HOMES = {"train": "pileus.api", "resume": "pileus.api", "load": "pileus.bundles.load"}
+_HOMES = {
+    "load": "pileus.bundles.load",
+    "read": "pileus.api.reading",
+    "resume": "pileus.api.training",
+    "train": "pileus.api.training",
+}
 
 
 def __getattr__(name: str) -> Any:

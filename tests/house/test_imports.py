@@ -84,5 +84,5 @@ def test_what_serves_and_what_reads_imports_no_torch(tmp_path: Path) -> None:
         and module.path.parts[2] in rooms
         and module.name != "pileus.bundles.export"
     ]
-    wanted += ["pileus", "pileus.cli.main", *(f"pileus.cli.commands.{name}" for name in commands)]
+    wanted += ["pileus", "pileus.api.reading", "pileus.cli.main", *(f"pileus.cli.commands.{name}" for name in commands)]
     assert run(_WHO_IMPORTS_TORCH, *wanted, folder=tmp_path).split() == []

@@ -1,4 +1,4 @@
-"""The Python face: what `import pileus` offers beside `load` and `engines`."""
+"""`pileus.train` and `pileus.resume`: a run, as the command line makes it."""
 
 from __future__ import annotations
 
