@@ -3,8 +3,9 @@
     $ pileus data write embedded:digits digits
     $ python 01_read_into_torch.py digits
 
-Other sets do as well (mind their number of classes); for photographs of many sizes give `size=(224, 224)`, and `augment` as
-in a recipe. A batch is a pure function of (epoch, step), so that going on after a stop takes `step=` and nothing else.
+Other sets do as well (mind their number of classes); for photographs of many sizes give `size=(224, 224)`, and
+`augment` as in a recipe. A batch is a pure function of (epoch, step), so that going on after a stop takes `step=` and
+nothing else.
 """
 
 from __future__ import annotations
