@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import base64
+import hashlib
 import importlib.util
 import io
 
@@ -133,3 +135,48 @@ def test_grey_of_colour_is_its_brightness() -> None:
     content = photograph(60, 80)
     grey = decode(content, 1, 1).image_HWC[:, :, 0]
     assert np.abs(grey - _grey(decode(content, 1, 3).image_HWC)).mean() < 2
+
+
+_GOLDEN = base64.b64decode("""
+/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABcQERQRDhcUEhQaGBcbIjklIh8fIkYyNSk5UkhXVVFIUE5bZoNvW2F8Yk5QcptzfIeLkpSSWG2grJ+OqoOP
+ko3/2wBDARgaGiIeIkMlJUONXlBejY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY2NjY3/wAARCABgAIADASIAAhEB
+AxEB/8QAHwAAAQUBAQEBAQEAAAAAAAAAAAECAwQFBgcICQoL/8QAtRAAAgEDAwIEAwUFBAQAAAF9AQIDAAQRBRIhMUEGE1FhByJxFDKBkaEII0KxwRVS
+0fAkM2JyggkKFhcYGRolJicoKSo0NTY3ODk6Q0RFRkdISUpTVFVWV1hZWmNkZWZnaGlqc3R1dnd4eXqDhIWGh4iJipKTlJWWl5iZmqKjpKWmp6ipqrKz
+tLW2t7i5usLDxMXGx8jJytLT1NXW19jZ2uHi4+Tl5ufo6erx8vP09fb3+Pn6/8QAHwEAAwEBAQEBAQEBAQAAAAAAAAECAwQFBgcICQoL/8QAtREAAgEC
+BAQDBAcFBAQAAQJ3AAECAxEEBSExBhJBUQdhcRMiMoEIFEKRobHBCSMzUvAVYnLRChYkNOEl8RcYGRomJygpKjU2Nzg5OkNERUZHSElKU1RVVldYWVpj
+ZGVmZ2hpanN0dXZ3eHl6goOEhYaHiImKkpOUlZaXmJmaoqOkpaanqKmqsrO0tba3uLm6wsPExcbHyMnK0tPU1dbX2Nna4uPk5ebn6Onq8vP09fb3+Pn6
+/9oADAMBAAIRAxEAPwDVJphakZqid68dK5vTojmeomkqJ5arvNXRCnc7YU7FhpRULTCqzy1C0hNd1Oia7FppxUZnFVySaTYxrup0jOU7ExnpPPpohJp6
+29dUY2OOpWE86nCY+lSLbr3qVYUFU3Y8+pWIVlPpUqyN6VKqRipFMY7VhOpY4p1LkSu/pUqtJ6VIJEHQU8S+i1w1KxluDvVaSSnSPVOWSuGnSPsIxsEk
+lQM+aazZNCjNd9OiU3YME04R09VpxIFdsKdjnnUsNEYFO+UVG0lNyzVulY4alYm8wCjzD2pEgLVZjtwOtTKVjz6lUhBdulSpE7VYVUWneYB0FctSqcsp
+XI0tietTLbqOppAzt0FPWJ261wVKxKVxwSJadvjHQUCAD7xpcRLXDOpc6IU7mZI/FUpX5qeVuKqMcmvap0j6iU7CryanRajiWpzwK7IwsclSqNZsComY
+k0rHJp8UO41ex59SsNjiLGrUcAHWpEjCChn7Csp1LHDOpcdlVpN5PShImc1bjhVRk1xVKxg3cgSFm61YSBV60pkC8Cm/O5rgqVSowuSbkTpTTKx+6Kcs
+IHLGhpETpXHKdzrp0huyRupxR5ar95qY0rv90UwoTy7VG5306JlyniqwGWqxL0qOJctX16jYupWJ4lwKSQ1MFwtRFdzUOVjz6lUSKPcauogRaIIsDNOk
+PYVzTq2OOU7kbHJwKlhgJ5NOhhycmrDEIMCuGpWI3E+WMUwsznAoAMjVOqrGMmuGdW5tCncYkPdqc0ioMCo3lLHC0LH3Y1zOVztp0RCzyH2o2KvLGmyT
+heFqE75DljgUKNzvp0h73AHCComMknU4FDPHGPU1A0rycLwK6YUrnZGFiKUcUW6ZNSSrUtslfRSnY+bnVuDjC0kMe5qklHOKnt48LmuSpVOZyuKw2rUc
+aF2p8nLYqeJAi5NcFSqCjcXiNahAMjUrsXbAqZQI0ya4p1LnTClcPliWoGZpG46UjMZGx2p5ZYl96y3O+nRF+WJcnrVd5WkOF6U0s0re1I8ixLx1q4wu
+d8KVh2FjGWPNQSTs5wnSmEtKcnpTXlWMYXk12U6R0qNhdoXlzUbzE8Rim4aQ5c4FNaRU+VBk1306IOVi9MtT26YWkmXkVPEuI6ipWPjtyBlzJVoDZHUU
+a5kqWc4GK4KlU0jC5HGu581LM21cCiEbUzULHfJXLKVzsp0h8S/xGmTSFm2inTSbEwKhj/vGpSud9OiSAiNMnrVZmMr+1JLIZHwOlI7iJMDrW8KdzthT
+sLJKI1wOtQAFjufpTVBY7m6UyWUudqdK7qdE22HSTZ+VKYFCDc55pPliXJ60wBpTubgV3U6RnKdgLNKcLwKX5Ih6tQz/AMEYpVRYxufk11xhY46lU//Z
+""")
+"""96 x 128, written once: what encodes is no part of the promise."""
+
+
+@pytest.mark.parametrize(
+    ("divisor", "decoded", "resized"),
+    [
+        (1, "c5fc7d0448034640", "ceabde0623e52eef"),
+        (2, "f58b37a9bfa5a00c", "383c231c8cc0ba5c"),
+        (4, "29a9cda85b1284fc", "40f1213a3e4e45b5"),
+    ],
+)
+@pytest.mark.parametrize("library", ["fast", "pillow"])
+def test_the_bits_of_a_photograph_are_pinned(
+    divisor: int, decoded: str, resized: str, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if library == "pillow":
+        monkeypatch.setattr(photographs, "simplejpeg", None)
+    found = decode(_GOLDEN, divisor, 3)
+    assert hashlib.sha256(found.image_HWC.tobytes()).hexdigest()[:16] == decoded
+    small_HWC = np.empty((20, 24, 3), np.uint8)
+    place(found, Rectangle(5, 9, 80, 96), small_HWC)
+    assert hashlib.sha256(small_HWC.tobytes()).hexdigest()[:16] == resized
