@@ -51,7 +51,7 @@ def read_head(jpeg: bytes) -> Head | None:
     return None
 
 
-def topmost(jpeg: bytes, head: Head, height: int, rows: int, divisor: int) -> tuple[bytes, int]:
+def topmost(jpeg: bytes, head: Head, height: int, rows: int, divisor: int) -> tuple[bytes | bytearray, int]:
     """A JPEG of at least the topmost `rows` rows of this one of `height`, decoded by `divisor`, and its height.
 
     What follows in the file belongs to no row: a decoder must be let to pass over it.
@@ -63,7 +63,7 @@ def topmost(jpeg: bytes, head: Head, height: int, rows: int, divisor: int) -> tu
         return jpeg, height
     cut = bytearray(jpeg)
     cut[head.height_at : head.height_at + 2] = kept.to_bytes(2, "big")
-    return bytes(cut), kept
+    return cut, kept
 
 
 def _says_upright(segment: bytes) -> bool:

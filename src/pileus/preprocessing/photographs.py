@@ -157,12 +157,13 @@ def _decoded_fast(
     if head is None or head.height * head.width > max_pixels:
         return None
     wanted = {1: "GRAY", 3: "RGB", None: _PLAIN_SPACES[head.space]}[channels]
-    whole, height = content, head.height
+    taken: bytes | bytearray = content
+    height = head.height
     if rows is not None:
-        content, height = jpeg_head.topmost(whole, head.rest, height, rows, divisor)
+        taken, height = jpeg_head.topmost(content, head.rest, height, rows, divisor)
     least = {"min_height": -(-height // divisor), "min_width": -(-head.width // divisor)} if divisor > 1 else {}
     try:
-        image_HWC: NDArray[np.uint8] = simplejpeg.decode_jpeg(content, wanted, strict=content is whole, **least)
+        image_HWC: NDArray[np.uint8] = simplejpeg.decode_jpeg(taken, wanted, strict=taken is content, **least)
     except ValueError:
         return None
     return image_HWC
