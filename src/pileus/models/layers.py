@@ -28,6 +28,21 @@ class SeededDropout(nn.Module):
         return features * keep * (1 / (1 - self.rate))
 
 
+class GroupNorm(nn.Module):
+    """Each group of channels of each sample brought to mean 0 and variance 1 (Wu and He, 2018), without weights.
+
+    What else is in a microbatch does not enter. torch's own module looks at the batch's size, which a graph that is
+    traced with a free batch must not.
+    """
+
+    def __init__(self, num_groups: int) -> None:
+        super().__init__()
+        self.num_groups = num_groups
+
+    def forward(self, features_NCHW: Tensor) -> Tensor:
+        return torch.group_norm(features_NCHW, self.num_groups)
+
+
 def initialise(network: nn.Module, seed: int) -> None:
     """He's uniform initialisation of weights (He et al., 2015), zero biases, from one generator in parameter order."""
     generator = torch.Generator().manual_seed(seed)

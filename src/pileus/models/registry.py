@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 from torch import nn
 
@@ -10,26 +11,42 @@ from pileus.errors import SpecError
 from pileus.models.digits_cnn import digits_cnn
 from pileus.models.layers import initialise
 from pileus.models.mnist_cnn import mnist_cnn
+from pileus.models.photo_cnn import photo_cnn
 from pileus.models.strokes_cnn import strokes_cnn
 from pileus.spec.resolve import did_you_mean
 
-Maker = Callable[[int, int, int, int], nn.Module]
 
-NETWORKS: dict[str, Maker] = {"digits_cnn": digits_cnn, "mnist_cnn": mnist_cnn, "strokes_cnn": strokes_cnn}
+class Network(NamedTuple):
+    make: Callable[[int, int, int, int], nn.Module]
+    """From height, width, channels and the number of classes."""
+    smallest_side_px: int
+    """Below this its pools leave nothing, or nothing worth looking at."""
 
-SMALLEST_SIDE_PX = 8
-"""Below this the pools leave nothing."""
+
+NETWORKS: dict[str, Network] = {
+    "digits_cnn": Network(digits_cnn, 8),
+    "mnist_cnn": Network(mnist_cnn, 8),
+    "photo_cnn": Network(photo_cnn, 32),
+    "strokes_cnn": Network(strokes_cnn, 8),
+}
 
 
 def build(name: str, shape_HWC: tuple[int, int, int], num_classes: int, seed: int) -> nn.Module:
     """The network with its seeded first weights; SpecError for an unknown name or images too small for it."""
-    if name not in NETWORKS:
-        raise SpecError(f"no model is called {name!r}; {did_you_mean(name, NETWORKS)}")
     height, width, channels = shape_HWC
-    if min(height, width) < SMALLEST_SIDE_PX:
-        raise SpecError(
-            f"images must be at least {SMALLEST_SIDE_PX} pixels a side (got {height}x{width}); resize them."
-        )
-    network = NETWORKS[name](height, width, channels, num_classes)
+    check_network(name, (height, width))
+    network = NETWORKS[name].make(height, width, channels, num_classes)
     initialise(network, seed)
     return network
+
+
+def check_network(name: str, size: tuple[int, int] | None) -> None:
+    """SpecError for an unknown name, or a height and width too small for it; None: not known yet."""
+    if name not in NETWORKS:
+        raise SpecError(f"no model is called {name!r}; {did_you_mean(name, NETWORKS)}")
+    least = NETWORKS[name].smallest_side_px
+    if size is not None and min(size) < least:
+        raise SpecError(
+            f"{name} takes images of at least {least} pixels a side (got {size[0]}x{size[1]}); "
+            f"bring them to a size: --set data.size=[{least},{least}] or larger."
+        )

@@ -18,7 +18,7 @@ from pileus.engines.connect import connect
 from pileus.engines.ports import Engine
 from pileus.errors import Interrupted, SourceError, SpecError, StoreError, UsageError, WorkFailed
 from pileus.measure.environment import describe_environment
-from pileus.models.registry import NETWORKS, build
+from pileus.models.registry import build, check_network
 from pileus.operations.controller import Controller, Spent
 from pileus.operations.observer import Observer, Silent
 from pileus.operations.pack import pack
@@ -28,7 +28,7 @@ from pileus.records.read import RecordSet, open_records
 from pileus.runs.directory import Plan, RunDirectory
 from pileus.runs.life import states as s
 from pileus.spec.job import Fault
-from pileus.spec.resolve import did_you_mean, resolve
+from pileus.spec.resolve import resolve
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec
 from pileus.store import open_store, resolve_uri
@@ -223,8 +223,7 @@ def _engine(spec: RunSpec, given: Engine | None) -> Iterator[Engine]:
 
 def _check(spec: RunSpec, uri: str, given: Engine | None) -> None:
     """What can be refused before anything starts."""
-    if spec.model not in NETWORKS:
-        raise SpecError(f"no model is called {spec.model!r}; {did_you_mean(spec.model, NETWORKS)}")
+    check_network(spec.model, spec.data.size)
     strategy = msgspec.to_builtins(spec.strategy)["name"]
     with _engine(spec, given) as engine:
         known = engine.capabilities.strategies

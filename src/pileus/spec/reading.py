@@ -10,6 +10,8 @@ from pileus.spec.augment import Augment
 from pileus.spec.values import Spec
 
 Count = Annotated[int, Meta(ge=1)]
+Side = Annotated[int, Meta(ge=1, le=8192)]
+"""Pixels."""
 SplitName = Literal["train", "validation", "test"]
 
 
@@ -34,6 +36,6 @@ class Sampling(Spec, frozen=True, kw_only=True):
     split: SplitName = "train"
     validation: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
     """Part of the training samples to hold back for validation where the records have no validation part."""
-    size: tuple[Count, Count] | None = None
+    size: tuple[Side, Side] | None = None
     """Height and width of what comes out; None: as the images are stored, which must then be of one size."""
     augment: Augment = field(default_factory=Augment)

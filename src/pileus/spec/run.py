@@ -14,7 +14,7 @@ from msgspec import Meta, field
 from pileus.errors import SpecError
 from pileus.spec.augment import Augment
 from pileus.spec.optimizer import Optimizer, Sgd
-from pileus.spec.reading import Count, Reading
+from pileus.spec.reading import Count, Reading, Side
 from pileus.spec.values import Spec
 
 Seconds = Annotated[float, Meta(gt=0.0)]
@@ -27,7 +27,7 @@ class Data(Spec, frozen=True, kw_only=True):
     """The kind of source; 'auto' finds it out."""
     validation: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
     """Part of the training samples to hold back for validation where the source gives no validation part."""
-    size: tuple[Count, Count] | None = None
+    size: tuple[Side, Side] | None = None
     """Height and width that the model takes, for images that are stored in sizes of their own; None: as stored."""
     input: Literal["drawing", "picture", "auto"] = "auto"
     """What users will send: handwriting, or pictures. 'auto': what the source says."""
