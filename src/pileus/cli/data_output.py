@@ -40,7 +40,7 @@ def written_text(summary: WriteSummary, dest: str) -> str:
     where = shlex.quote(dest)
     following = [f"check it: pileus data verify {where}"]
     if described.shape is None:
-        following = ["pictures vary in size; to train on them write a set with --resize HxW", *following]
+        following.append(f"train on pictures of many sizes: pileus train photos_cnn --data {where}")
     return "\n".join(
         [
             f"{done} {described.records:,} records ({splits}) in {plural(len(described.shards), 'shard')}, {size}",

@@ -45,7 +45,7 @@ def test_people_are_told_what_comes_next(tmp_path: Path, capsys: pytest.CaptureF
     assert f"next: pileus data write {photos} DEST" in capsys.readouterr().out
     assert main(["data", "write", photos, dest]) == 0
     told = capsys.readouterr()
-    assert "with --resize" in told.out
+    assert f"next: train on pictures of many sizes: pileus train photos_cnn --data {dest}" in told.out
     assert f"next: check it: pileus data verify {dest}" in told.out
     assert "6 images in 2 classes (folder)" in told.err
     assert main(["data", "verify", dest]) == 0

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _EPILOG = """examples:
   pileus train digits_cnn                                  scikit-learn's digits, a few seconds
   pileus train mnist_cnn --data mnist/ --workers 2         the idx files of MNIST, two processes
+  pileus train photos_cnn --data photos/                   photographs of any sizes, a folder of them per class
   pileus train strokes_cnn --set epochs=4 --set optimizer.lr=1e-3
   pileus train my-spec.toml --data photos/                 a file of the same shape as a recipe
 
