@@ -30,12 +30,12 @@ MOST_NUMBERED = 20
 _MOST_NAMED = 40
 """Classes up to which the axes of a confusion matrix show their names."""
 _NAME_WIDTH = 16
-_INK = "#010203"
+INK = "#010203"
 """Stands for the page's own text colour until the SVG is written."""
 _TRAIN, _VALIDATION, _TEST = "#3d85d8", "#e08a1e", "#2ca25f"
 _CELL = (0.13, 0.42, 0.74)
 """Red, green, blue of a cell; the count is in its opacity, so that it stands out on light and dark."""
-_PHASES = ("#3d85d8", "#e08a1e", "#2ca25f", "#b05cc6", "#c94f4f", "#7d8ca3", "#c9a227", "#39b3b3")
+COLOURS = ("#3d85d8", "#e08a1e", "#2ca25f", "#b05cc6", "#c94f4f", "#7d8ca3", "#c9a227", "#39b3b3")
 _INKED = ("axes.edgecolor", "axes.labelcolor", "grid.color", "text.color", "xtick.color", "ytick.color")
 _STYLE = {
     "svg.hashsalt": "pileus",
@@ -51,7 +51,7 @@ _STYLE = {
     "lines.markersize": 4.0,
     "grid.alpha": 0.18,
     "legend.frameon": False,
-    **dict.fromkeys(_INKED, _INK),
+    **dict.fromkeys(_INKED, INK),
 }
 _RASTER_DPI = 160
 """Of what is not drawn as lines: the cells of a confusion matrix."""
@@ -72,7 +72,7 @@ def loss_curve(epochs: Sequence[EpochDone], test: Classification | None = None) 
             axes.yaxis.set_minor_formatter(lambda value, _: "")
         axes.set_ylabel("loss (nats)")
 
-    return _drawn("loss", "Loss by epoch", draw, size=(5.6, 3.3))
+    return drawn("loss", "Loss by epoch", draw, size=(5.6, 3.3))
 
 
 def accuracy_curve(epochs: Sequence[EpochDone], test: Classification | None = None) -> str:
@@ -85,7 +85,7 @@ def accuracy_curve(epochs: Sequence[EpochDone], test: Classification | None = No
         )
         axes.set_ylabel("accuracy (%)")
 
-    return _drawn("accuracy", "Accuracy by epoch", draw, size=(5.6, 3.3))
+    return drawn("accuracy", "Accuracy by epoch", draw, size=(5.6, 3.3))
 
 
 def lr_curve(epochs: Sequence[EpochDone]) -> str:
@@ -97,7 +97,7 @@ def lr_curve(epochs: Sequence[EpochDone]) -> str:
         axes.set_ylabel("learning rate")
         _count_epochs(axes)
 
-    return _drawn("lr", "Learning rate by epoch", draw, size=(5.6, 2.4))
+    return drawn("lr", "Learning rate by epoch", draw, size=(5.6, 2.4))
 
 
 def phase_bars(epochs: Sequence[EpochDone]) -> str:
@@ -111,7 +111,7 @@ def phase_bars(epochs: Sequence[EpochDone]) -> str:
         bottom = np.zeros(len(epochs))
         for place, phase in enumerate(phases):
             seconds = np.array([epoch.phases_s.get(phase, 0.0) for epoch in epochs])
-            colour = _PHASES[place % len(_PHASES)]
+            colour = COLOURS[place % len(COLOURS)]
             axes.bar(_numbers(epochs), seconds, 0.8, bottom, label=phase.lstrip("_"), color=colour)
             bottom += seconds
         axes.set_ylabel("seconds")
@@ -119,7 +119,7 @@ def phase_bars(epochs: Sequence[EpochDone]) -> str:
         if phases:
             axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
 
-    return _drawn("phases", "Seconds of each epoch by phase", draw, size=(7.0, 3.0))
+    return drawn("phases", "Seconds of each epoch by phase", draw, size=(7.0, 3.0))
 
 
 def reliability_diagram(measured: Classification) -> str:
@@ -127,7 +127,7 @@ def reliability_diagram(measured: Classification) -> str:
     bins = [one for one in measured.reliability if one.count]
 
     def draw(axes: Axes) -> None:
-        axes.plot([0, 1], [0, 1], color=_INK, linewidth=1, linestyle=":", label="confidence = accuracy")
+        axes.plot([0, 1], [0, 1], color=INK, linewidth=1, linestyle=":", label="confidence = accuracy")
         width = measured.reliability[0].high
         shares = [one.count / measured.num_samples for one in measured.reliability]
         left = [one.low for one in measured.reliability]
@@ -139,7 +139,7 @@ def reliability_diagram(measured: Classification) -> str:
         axes.set(xlim=(0, 1), ylim=(0, 1.02), xlabel="confidence", ylabel="accuracy; share of answers")
         axes.legend(loc="upper left")
 
-    return _drawn("reliability", "Accuracy by confidence", draw, size=(5.2, 4.2))
+    return drawn("reliability", "Accuracy by confidence", draw, size=(5.2, 4.2))
 
 
 def confusion_matrix(measured: Classification) -> str:
@@ -164,13 +164,13 @@ def confusion_matrix(measured: Classification) -> str:
             _write_counts(axes, counts_KK, strength_KK)
 
     side = min(8.0, 2.4 + 0.36 * num_classes) if num_classes <= _MOST_NAMED else 7.0
-    return _drawn("confusion", "Confusion matrix: rows are the truth", draw, size=(side, side))
+    return drawn("confusion", "Confusion matrix: rows are the truth", draw, size=(side, side))
 
 
 def _write_counts(axes: Axes, counts_KK: NDArray[np.int64], strength_KK: NDArray[np.float64]) -> None:
     size = 9 if len(counts_KK) <= 12 else 7
     for truth, predicted in np.argwhere(counts_KK):
-        colour = "#ffffff" if strength_KK[truth, predicted] > 0.5 else _INK
+        colour = "#ffffff" if strength_KK[truth, predicted] > 0.5 else INK
         text = str(counts_KK[truth, predicted])
         axes.text(predicted, truth, text, ha="center", va="center", color=colour, fontsize=size)
 
@@ -213,7 +213,7 @@ def _count_epochs(axes: Axes) -> None:
     axes.locator_params(axis="x", integer=True, min_n_ticks=1)
 
 
-def _drawn(name: str, label: str, draw: Callable[[Axes], None], *, size: tuple[float, float]) -> str:
+def drawn(name: str, label: str, draw: Callable[[Axes], None], *, size: tuple[float, float]) -> str:
     """The SVG element of one figure, in inches of `size`; ids begin with `name` so that figures share a page."""
     matplotlib, figure_class = _load_matplotlib()
     buffer = io.StringIO()
@@ -241,7 +241,7 @@ def _as_element(document: str, name: str, label: str) -> str:
 
     def adapted(tag: re.Match[str]) -> str:
         own = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", tag[0])
-        return own.replace(_INK, "currentColor")
+        return own.replace(INK, "currentColor")
 
     svg = re.sub(r"<[^>]*>", adapted, document[document.index("<svg") :])
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" class="figure-{name}" ', 1)

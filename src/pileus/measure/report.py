@@ -84,8 +84,27 @@ class Portrait(NamedTuple):
 
 def render_report(content: ReportContent) -> str:
     """The page. MissingExtra without matplotlib."""
+    test = content.test
+    return render_page(
+        "report.html",
+        content=content,
+        tiles=_tiles(content),
+        facts=_facts(content),
+        figures=_figures(content),
+        classes=_shown_classes(test) if test else (),
+        confused=most_confused(test) if test else (),
+        portraits=[_portrait(error) for error in content.worst],
+        run_costs=_costs(content.phases_s),
+        epoch_costs=_costs(_epoch_phases(content.epochs)),
+        settings=rows_of(msgspec.to_builtins(content.spec)) if content.spec else (),
+        environment=rows_of(content.environment),
+    )
+
+
+def render_page(template: str, *, package: str = "pileus.measure", **values: object) -> str:
+    """A template of the folder `templates` of a package, by which it may include what pages share: `report.css`."""
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pileus.measure"),
+        loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("pileus.measure")]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -97,20 +116,7 @@ def render_report(content: ReportContent) -> str:
         "thousands": _thousands,
         "shortened": shortened,
     }
-    test = content.test
-    return environment.get_template("report.html").render(
-        content=content,
-        tiles=_tiles(content),
-        facts=_facts(content),
-        figures=_figures(content),
-        classes=_shown_classes(test) if test else (),
-        confused=most_confused(test) if test else (),
-        portraits=[_portrait(error) for error in content.worst],
-        run_costs=_costs(content.phases_s),
-        epoch_costs=_costs(_epoch_phases(content.epochs)),
-        settings=_rows(msgspec.to_builtins(content.spec)) if content.spec else (),
-        environment=_rows(content.environment),
-    )
+    return environment.get_template(template).render(values)
 
 
 def _tiles(content: ReportContent) -> list[Tile]:
@@ -198,12 +204,12 @@ def _costs(phases_s: Mapping[str, float]) -> list[Cost]:
     return [Cost(phase, seconds, seconds / total if total > 0 else 0.0) for phase, seconds in phases_s.items()]
 
 
-def _rows(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def rows_of(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Leaves of a nested mapping as ('a.b', text)."""
     found: list[tuple[str, str]] = []
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            found += _rows(value, f"{prefix}{name}.")
+            found += rows_of(value, f"{prefix}{name}.")
         else:
             found.append((f"{prefix}{name}", _text(value)))
     return found

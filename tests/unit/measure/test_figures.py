@@ -72,7 +72,7 @@ def test_a_figure_is_one_element_with_a_name_and_equal_bytes_each_time(name: str
     root = ElementTree.fromstring(svg)
     assert root.tag == f"{SVG}svg" and root.get("role") == "img" and root.get("aria-label")
     assert svg == ALL[name]()
-    assert "currentColor" in svg and figures._INK not in svg
+    assert "currentColor" in svg and figures.INK not in svg
     assert not re.search(r"<metadata|<script|\d{4}-\d\d-\d\dT", svg)
 
 
@@ -139,7 +139,7 @@ def test_large_matrices_show_neither() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["<script>alert(1)</script>", "$x^{2", "a&b", "</svg>", 'x" id="y', "日本", "_hidden", "url(#a)", figures._INK],
+    ["<script>alert(1)</script>", "$x^{2", "a&b", "</svg>", 'x" id="y', "日本", "_hidden", "url(#a)", figures.INK],
 )
 def test_names_are_text_and_nothing_else(name: str) -> None:
     svg = figures.confusion_matrix(measured(2, name))
