@@ -3,9 +3,8 @@
     $ pileus data write embedded:digits digits
     $ python 01_read_into_torch.py digits
 
-Other sets do as well (mind their number of classes); for photographs of many sizes give `size=(224, 224)`, and
-`augment` as in a recipe. A batch is a pure function of (epoch, step), so that going on after a stop takes `step=` and
-nothing else.
+Other sets do as well; for photographs of many sizes give `size=(224, 224)`, and `augment` as in a recipe. A batch is a
+pure function of (epoch, step), so that going on after a stop takes `step=` and nothing else.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ EPOCHS = 10
 
 def train(place: str) -> None:
     with pileus.read(place, batch_size=64, augment={"rotate_deg": 10.0, "shift": 0.08}) as reader:
-        network = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(reader.shape), 64), nn.ReLU(), nn.Linear(64, 10))
+        network = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(reader.shape), 64), nn.ReLU())
+        network.append(nn.Linear(64, len(reader.classes)))
         optimizer = torch.optim.Adam(network.parameters(), lr=3e-3)
         for epoch in range(EPOCHS):
             correct = 0

@@ -65,6 +65,7 @@ class Reader:
         )
         if not len(self._part):
             raise UsageError(f"{records.uri} has no sample in split {sampling.split!r}; choose another split.")
+        self._records = records
         self._sampling = sampling
         self._worker = (rank, num_workers)
         self._readers = num_readers(self._part, reading, count_cores().usable)
@@ -92,6 +93,15 @@ class Reader:
     def __len__(self) -> int:
         """Samples of the split, of all workers."""
         return len(self._part)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names by label."""
+        return self._records.classes
+
+    def id(self, position: int) -> str:
+        """Of a sample, by its place in the record set: see `Batch.positions_N`."""
+        return self._records.id(position)
 
     @property
     def way(self) -> Way:

@@ -151,6 +151,14 @@ def test_the_golden_bits(tmp_path: Path) -> None:
         assert hashlib.sha256(b"".join(bits(reader.batches(range(2))))).hexdigest()[:16] == "2c9a505695c74778"
 
 
+def test_samples_have_names(records: RecordSet) -> None:
+    with Reader(records) as reader:
+        batch = next(reader.epoch(0))
+        assert reader.classes == records.classes
+        position = int(batch.positions_N[5])
+        assert (reader.id(position), batch.labels_N[5]) == (records.id(position), records.labels[position])
+
+
 def test_untouched_photographs_are_what_serving_sees(tmp_path: Path) -> None:
     records = photo_set(tmp_path)
     with Reader(records, Sampling(batch_size=5, size=(24, 32), split="test")) as reader:
