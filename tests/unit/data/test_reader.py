@@ -151,8 +151,8 @@ def test_the_golden_bits(tmp_path: Path) -> None:
         assert hashlib.sha256(b"".join(bits(reader.batches(range(2))))).hexdigest()[:16] == "2c9a505695c74778"
 
 
-def test_samples_have_names(records: RecordSet) -> None:
-    with Reader(records) as reader:
+def test_samples_have_names(records: RecordSet, sampling: Sampling) -> None:
+    with Reader(records, sampling) as reader:
         batch = next(reader.epoch(0))
         assert reader.classes == records.classes
         position = int(batch.positions_N[5])
