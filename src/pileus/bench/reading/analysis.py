@@ -102,7 +102,7 @@ class Analysis(Spec, frozen=True, kw_only=True):
     evidence: Evidence
 
 
-def analyse(factors: Factors, done: Sequence[Done], ceilings: Ceilings, cores: int) -> Analysis:
+def analyse(factors: Factors, done: Sequence[Done], ceilings: Ceilings) -> Analysis:
     """Of the trials that did not fail; there may be none."""
     measured = [Measured(each.trial.cell, each.outcome) for each in done if each.outcome is not None]
     speed, effects = _effects(factors, measured)
@@ -120,7 +120,7 @@ def analyse(factors: Factors, done: Sequence[Done], ceilings: Ceilings, cores: i
         effects=tuple(effects),
         advantages=tuple(_advantages(factors, measured)),
         startups=tuple(_startups(measured)),
-        bounds=tuple(bounds_of(rates, ceilings, cores)),
+        bounds=tuple(bounds_of(rates, ceilings)),
         ceilings=ceilings,
         evidence=_evidence(measured),
     )
@@ -133,7 +133,7 @@ def group_of(cell: Cell) -> Group:
 def _cost(trials: Sequence[Measured]) -> Fit | Unfit:
     outcomes = [one.outcome for one in trials]
     return cost_of_reading(
-        [outcome.batches for outcome in outcomes],
+        [outcome.batches_read for outcome in outcomes],
         [outcome.images for outcome in outcomes],
         [outcome.wall_s for outcome in outcomes],
     )

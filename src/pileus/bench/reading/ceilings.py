@@ -55,9 +55,10 @@ class StoreCeiling(Spec, frozen=True, kw_only=True):
 
 
 class DecodeCeiling(Spec, frozen=True, kw_only=True):
-    """From bytes in memory to rows of a batch, on one core."""
+    """From bytes in memory to rows of a batch, by threads that hand nothing over."""
 
     pixels: int
+    readers: int
     images_per_s: float
 
 
@@ -95,8 +96,10 @@ def measure_ceilings(factors: Factors, sets: Sets) -> Ceilings:
     return Ceilings(
         stores=tuple(store_alone(sets, *levels) for levels in stores),
         decoders=tuple(
-            DecodeCeiling(pixels=pixels, images_per_s=decode_rate(sets[SetName(pixels, False)]))
-            for pixels in factors.pixels
+            DecodeCeiling(
+                pixels=pixels, readers=readers, images_per_s=decode_rate(sets[SetName(pixels, False)], readers)
+            )
+            for pixels, readers in itertools.product(factors.pixels, factors.readers)
         ),
         handovers=tuple(
             HandoverCeiling(
@@ -143,14 +146,15 @@ def image_shape(written: WrittenSet) -> tuple[int, int, int]:
     return height, width, channels
 
 
-def decode_rate(written: WrittenSet) -> float:
-    """Images a second on one core, of files that a MemoryStore holds."""
+def decode_rate(written: WrittenSet, readers: int) -> float:
+    """Images a second by so many threads, of files that a MemoryStore holds."""
     records = open_set(written, "shards", Place(), None).records
     num_held = min(_DECODED, len(records))
     held = cast(RecordSet, FilesOneByOne(records, _held(written, records, num_held)))
     images = open_pixels(held, np.arange(len(records)), written.size, 0).images
     parts = np.array_split(np.arange(num_held), -(-num_held // _DECODED_TOGETHER))
-    return max(_decoded_per_s(images, parts) for _ in range(_ROUNDS))
+    with ThreadPoolExecutor(readers, "ceiling") as pool:
+        return max(sum(pool.map(lambda _: _decoded_per_s(images, parts), range(readers))) for _ in range(_ROUNDS))
 
 
 def _decoded_per_s(images: Images | Originals, parts: list[NDArray[np.int64]]) -> float:

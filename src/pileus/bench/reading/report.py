@@ -83,6 +83,7 @@ def report_page(content: StudyContent) -> str:
         caveats=caveats(analysis),
         levels=_levels(factors),
         factors=factors,
+        times="once" if factors.repetitions == 1 else f"{factors.repetitions} times",
         read_size=content.read_size,
         late=[place.name for place in factors.store if place.latency_ms and not place.remote],
         analysis=analysis,
@@ -162,7 +163,10 @@ def _ceiling_rows(ceilings: Ceilings) -> list[tuple[str, str, str]]:
         )
         for c in ceilings.stores
     ]
-    decoders = [(f"decode: {_pixels(c.pixels)}, one core", rate_told(c.images_per_s), "") for c in ceilings.decoders]
+    decoders = [
+        (f"decode: {_pixels(c.pixels)}, {_readers(c.readers)}", rate_told(c.images_per_s), "")
+        for c in ceilings.decoders
+    ]
     handovers = [
         (
             f"hand-over: {_pixels(c.pixels)}, batches of {c.batch_size:,}, {_readers(c.readers)}",

@@ -47,8 +47,11 @@ class Results:
         text = self._path.read_text(encoding="utf-8")
         whole = text[: text.rfind("\n") + 1]
         by_number = {str(trial.number): trial for trial in trials}
+        reader = csv.DictReader(io.StringIO(whole, newline=""))
         try:
-            done = [_done(row, by_number[row["trial"]]) for row in csv.DictReader(io.StringIO(whole, newline=""))]
+            if whole and tuple(reader.fieldnames or ()) != COLUMNS:
+                raise ValueError("it has other columns")
+            done = [_done(row, by_number[row["trial"]]) for row in reader]
         except (KeyError, TypeError, ValueError, msgspec.ValidationError) as error:
             raise UsageError(f"{self._path} is not of this study ({error}); choose another --out.") from error
         if whole != text:
@@ -57,7 +60,7 @@ class Results:
 
     def add(self, done: Done) -> None:
         """Written and synced."""
-        begun = self._path.exists()
+        begun = self._path.exists() and self._path.stat().st_size > 0
         with self._path.open("a", encoding="utf-8", newline="") as file:
             file.write(_table([done], header=not begun))
             file.flush()

@@ -23,16 +23,15 @@ class Bound(Spec, frozen=True, kw_only=True):
     """Of the lowest ceiling that was reached; above 1 by the spread of either."""
 
 
-def bounds_of(measured: Mapping[Cell, float], ceilings: Ceilings, cores: int) -> list[Bound]:
-    """Decoding takes a core a reader, as far as there are cores."""
+def bounds_of(measured: Mapping[Cell, float], ceilings: Ceilings) -> list[Bound]:
     stores = {(c.format, c.pixels, c.store, c.cache, c.readers): c.images_per_s for c in ceilings.stores}
-    decoders = {c.pixels: c.images_per_s for c in ceilings.decoders}
+    decoders = {(c.pixels, c.readers): c.images_per_s for c in ceilings.decoders}
     handovers = {(c.pixels, c.batch_size, c.readers): c.images_per_s for c in ceilings.handovers}
     found = []
     for cell, rate in measured.items():
         roof: dict[Part, float] = {
             "store": stores[cell.format, cell.pixels, cell.store.name, cell.cache, cell.readers],
-            "decode": decoders[cell.pixels] * min(cell.readers, cores),
+            "decode": decoders[cell.pixels, cell.readers],
             "hand-over": handovers[cell.pixels, cell.batch_size, cell.readers],
         }
         lowest = min(roof, key=lambda part: roof[part])

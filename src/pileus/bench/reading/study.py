@@ -26,7 +26,6 @@ from pileus.bench.reading.sets import copy_set, delete_set, known, write_set
 from pileus.bench.reading.trial import Outcome, Task
 from pileus.data.ports import Source
 from pileus.errors import Interrupted, UsageError
-from pileus.machine import count_cores
 from pileus.measure.environment import describe_environment
 from pileus.operations.signals import stop_requests
 from pileus.spec.values import Spec, canonical_json
@@ -114,7 +113,7 @@ def _run(run: _Run, source: Source) -> Study:
             done.append(_tried(run, trial, sets[SetName(trial.cell.pixels, trial.cell.store.remote)]))
             run.results.add(done[-1])
             progress(len(done), len(run.trials))
-    analysis = analyse(factors, done, ceilings, count_cores().usable)
+    analysis = analyse(factors, done, ceilings)
     measured = [Measured(each.trial.cell, each.outcome) for each in done if each.outcome is not None]
     content = StudyContent(
         request=run.request.told(),

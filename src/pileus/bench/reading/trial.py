@@ -55,7 +55,7 @@ class Outcome(Spec, frozen=True, kw_only=True):
     """Waited for the next batch meanwhile."""
     images: int
     """That came."""
-    batches: int
+    batches_read: int
     requests: int
     """To the store meanwhile, behind its cache."""
     store_bytes: int
@@ -107,7 +107,7 @@ def _counted(task: Task, cache: Cache | None, **startup_s: float) -> Outcome:
         cpu_s=cpu_s,
         stall_s=reader.stall_s,
         images=images,
-        batches=batches,
+        batches_read=batches,
         requests=opened.store.requests - requests,
         store_bytes=opened.store.size_bytes - store_bytes,
         disk_bytes=None if disk_before is None or disk_after is None else disk_after - disk_before,
