@@ -82,7 +82,7 @@ class Evidence(Spec, frozen=True, kw_only=True):
     disk_bytes_cold: int | None
     """That came from the disk in all local cold trials; None where the system does not tell."""
     disk_bytes_warm: int | None
-    read_twice: int
+    miscounted: int
     """Trials with other than the images that were asked for."""
 
 
@@ -95,7 +95,7 @@ class Analysis(Spec, frozen=True, kw_only=True):
     speed: Fit | Unfit
     effects: tuple[Effect, ...]
     advantages: tuple[Advantage, ...]
-    """None where only one format was asked for."""
+    """By store and cache; none where only one format was asked for."""
     startups: tuple[Startup, ...]
     bounds: tuple[Bound, ...]
     ceilings: Ceilings
@@ -187,7 +187,7 @@ def _evidence(measured: Sequence[Measured]) -> Evidence:
         not_warm=sum(cache == "warm" and resident < _WARM for cache, resident in seen),
         disk_bytes_cold=_disk_bytes(measured, "cold"),
         disk_bytes_warm=_disk_bytes(measured, "warm"),
-        read_twice=sum(one.outcome.images != one.cell.batch_size * one.cell.batches for one in measured),
+        miscounted=sum(one.outcome.images != one.cell.batch_size * one.cell.batches for one in measured),
     )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 from pileus.bench.reading.analysis import Analysis, Cost
 from pileus.bench.reading.regression import Estimate, Fit, Unfit
 from pileus.bench.reading.roofline import Bound, Part
 
+_MOST_RATIOS = 4
+"""In a sentence; those that differ most from 1. The report has all."""
 _WHAT_BOUNDS: dict[Part, str] = {
     "decode": "decoding by {readers}",
     "store": "what the store gives",
@@ -25,6 +29,8 @@ def caveats(analysis: Analysis) -> list[str]:
     said = []
     if analysis.failed:
         said.append(f"{analysis.failed} of {analysis.trials} trials failed; their rows of results.csv say why.")
+    if evidence.miscounted:
+        said.append(f"In {evidence.miscounted} trials fewer images came than were asked for; they count as they came.")
     if evidence.not_cold:
         said.append(
             f"{evidence.not_cold} cold trials began with files in memory: this file system keeps them. What is said "
@@ -62,10 +68,11 @@ def _cost(analysis: Analysis) -> str:
 
 
 def _advantage(analysis: Analysis) -> str:
+    telling = sorted(analysis.advantages, key=lambda each: -abs(math.log(each.ratio.value)))[:_MOST_RATIOS]
     told = [
         f"{each.store}, {each.cache}: {each.ratio.value:.2f} times (95 % CI {each.ratio.low:.2f} to "
         f"{each.ratio.high:.2f})"
-        for each in analysis.advantages
+        for each in telling
     ]
     return f"Speed of shards over that of files: {'; '.join(told)}." if told else ""
 

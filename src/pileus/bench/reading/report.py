@@ -85,6 +85,7 @@ def report_page(content: StudyContent) -> str:
         factors=factors,
         times="once" if factors.repetitions == 1 else f"{factors.repetitions} times",
         read_size=content.read_size,
+        remote=content.request.remote,
         late=[place.name for place in factors.store if place.latency_ms and not place.remote],
         analysis=analysis,
         plots=all_plots(analysis, content.measured),

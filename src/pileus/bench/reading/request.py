@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -11,6 +10,7 @@ from msgspec import Meta
 
 from pileus.bench.reading.design import Factors
 from pileus.data.ports import Source
+from pileus.data.sources.open import local_path
 from pileus.errors import SpecError
 from pileus.spec.values import Spec
 
@@ -35,9 +35,9 @@ class Request(Spec, frozen=True, kw_only=True):
             raise SpecError("a remote store must be named; say --remote URI.")
 
     def told(self) -> Request:
-        """Without a path of this machine: a record is read elsewhere."""
-        path = Path(self.source)
-        return msgspec.structs.replace(self, source=f"DATA/{path.name}") if path.is_absolute() else self
+        """Without paths of this machine: a record is read elsewhere."""
+        remote = None if self.remote is None else _without_path(self.remote)
+        return msgspec.structs.replace(self, source=_without_path(self.source), remote=remote)
 
 
 class Usual(NamedTuple):
@@ -58,6 +58,10 @@ def usual_for(source: Source) -> Usual:
     if known.height * known.width * known.channels <= _SMALL_BYTES:
         return Usual((0,), (64, 256), (4, 32), 3e-5)
     return Usual((0,), (16, 64), (2, 8), 1e-3)
+
+
+def _without_path(place: str) -> str:
+    return f"DATA/{local_path(place).name}" if place.startswith(("/", "~", "file:")) else place
 
 
 def command_of(request: Request, out: str) -> str:

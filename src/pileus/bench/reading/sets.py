@@ -93,7 +93,7 @@ def write_set(source: Source, factors: Factors, pixels: int, folder: Path, progr
     records, files = open_records(summary.uri), folder / "files"
     if not is_written(open_store(files)):
         write_files(records, _writer(files), lambda done, total: progress(total + done, 2 * total))
-        cold.write_out()
+        cold.write_out(files / key for key in open_store(files).list())
     side = factors.size_of_originals
     return WrittenSet(
         uri=open_store(folder).uri,

@@ -43,7 +43,7 @@ an order of its own and each trial in a fresh process. OUT then has report.html 
 confidence intervals, speed on each parameter, what bounds each cell), results.csv with a row a trial, and the rest.
 
 examples:
-  pileus bench reading embedded:digits                          about a minute
+  pileus bench reading embedded:digits                          about two minutes
   pileus bench reading path/to/photos --out bench/photos
   pileus bench reading path/to/photos --pixels 0 128 224 --readers 1 2 4 --repetitions 5
   pileus bench reading path/to/photos --format shards --latency-ms 0 20 --cache cold

@@ -125,7 +125,7 @@ def test_pages_are_dropped_and_read_again(tmp_path: Path) -> None:
     path, empty = tmp_path / "file", tmp_path / "empty"
     path.write_bytes(b"x" * (1 << 20))
     empty.touch()
-    cold.write_out()
+    cold.write_out([path, empty])
     cold.recall([path, empty])
     assert cold.resident_share([path, empty]) == 1.0
     cold.forget([path, empty])

@@ -102,6 +102,7 @@ def test_the_three_sentences() -> None:
     cost, formats, roof = findings(analysed(finished()))
     assert "At best (shards, as they come, local, " in cost and " ms (95 % CI " in cost
     assert "local, cold: 1." in formats and "local, warm: 1." in formats
+    assert formats.startswith("Speed of shards over that of files: ")
     assert "decoding by 1 reader allows alone; of 16 cells decode bounds 16." in roof
     assert caveats(analysed(finished())) == []
 
@@ -118,11 +119,13 @@ def test_what_must_be_known_is_said() -> None:
         outcome = done[place].outcome
         assert outcome is not None
         resident = None if place > 4 else 0.5
-        done[place] = Done(trial=done[place].trial, outcome=msgspec.structs.replace(outcome, resident=resident))
+        changed = msgspec.structs.replace(outcome, resident=resident, images=outcome.images - (place == 6))
+        done[place] = Done(trial=done[place].trial, outcome=changed)
     said = " ".join(caveats(analysed(done)))
     assert "1 of 32 trials failed" in said
     assert "cold trials began with files in memory" in said or "warm trials began with files not in memory" in said
     assert "Of 2 trials it cannot be told" in said
+    assert "In 1 trials fewer images came" in said
 
 
 def test_a_design_that_cannot_tell_batches_from_images_says_so() -> None:
@@ -172,4 +175,6 @@ def test_a_record_names_no_path_of_this_machine() -> None:
     request = Request(source="/home/someone/photos", factors=FACTORS)
     assert request.told().source == "DATA/photos"
     assert "--batch-size 2 4 --batches 1 3" in command_of(request.told(), "OUT")
-    assert Request(source="embedded:digits", factors=FACTORS).told().source == "embedded:digits"
+    asked = Request(source="embedded:digits", factors=FACTORS, remote="s3://bucket/bench")
+    assert asked.told() == asked
+    assert Request(source="photos", factors=FACTORS, remote="file:/mnt/far").told().remote == "DATA/far"
