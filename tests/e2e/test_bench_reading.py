@@ -11,7 +11,9 @@ from signal import SIGINT, SIGTERM, Signals
 
 import pytest
 
+from pileus.store import open_store
 from tests.e2e.running import PILEUS, Begun, assert_told, here
+from tests.servers.minio import BUCKET, minio
 
 Capture = pytest.CaptureFixture[str]
 QUICK = ("--readers", "1", "--repetitions", "1", "--cache", "warm", "--batch-size", "4", "8", "--batches", "1", "3")
@@ -64,6 +66,24 @@ def test_a_dry_run_does_nothing(tmp_path: Path, capsys: Capture, monkeypatch: py
     assert [trial["number"] for trial in design["trials"]] == list(range(8))
     assert design["expected_s"] > 0
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.service
+def test_a_real_remote_store(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of cold shards each is fetched once, of files each costs its request, and the bucket is empty afterwards."""
+    with minio(tmp_path / "minio") as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        remote = ("--remote", f"s3://{BUCKET}/bench", "--latency-ms", "0", "10", "--cache", "warm", "cold")
+        ended = here(capsys, *STUDY, *remote, "--batch-size", "8", "--out", tmp_path / "out", "--json")
+        assert ended.code == 0, ended.err
+        assert open_store(f"s3://{BUCKET}").list() == []
+    rows = rows_of(tmp_path / "out")
+    assert Counter(row["store"] for row in rows) == {"local": 8, "remote": 8, "remote+10ms": 8}
+    far = [row for row in rows if row["store"] != "local"]
+    assert all(row["requests"] == row["images"] for row in far if row["format"] == "files")
+    shards = {(row["cache"], row["requests"]) for row in far if row["format"] == "shards"}
+    assert shards == {("warm", "0"), ("cold", "1")}
 
 
 @pytest.mark.parametrize("number", [SIGINT, SIGTERM])
