@@ -108,14 +108,24 @@ def main() -> None:
         bench = prepared(Path(scratch), args.data, args.tasks, args.copies, args.peers_python or peers_environment())
         tried = tried or in_turn(bench, compared, 1, part=args.part, say=say)
         final = in_turn(bench, finalists(compared, tried), args.rounds, part=1.0, say=say)
+    for what, group in (("photographs", PHOTOGRAPHS), ("small-images", SMALL)):
+        if mine := [result for result in final if result["task"] in group]:
+            write(what, args, len(compared), [result for result in tried if result["task"] in group], mine)
+
+
+def write(what: str, args: argparse.Namespace, num_tried: int, tried: list[Result], final: list[Result]) -> None:
     best = Best(final)
     says = (
-        f"{args.copies} copies of each photograph, {max(bench.records.values()):,} images at most; every record's CRC "
-        "is checked by Pileus and tf.data. Readers named after a library hold the making of `pictures.py`, which is by "
-        'hand: decoders and resizers are chosen as the settings say; "as tutorials" is what is documented. Each reader '
-        f"at the best of {len(compared):,} settings tried.\n\n{markdown(best)}"
+        f"{args.copies} copies of each photograph; every record's CRC is checked by Pileus and tf.data. Each reader at "
+        f"the best of its settings, {num_tried:,} tried in all. "
     )
-    folder = write_record("reading-peers", figures(best), {"final": final}, says)
+    if what == "photographs":
+        says += (
+            "Those named after a library alone have their batches made by hand, by the code of `pictures.py`: the "
+            'decoder and the resizer that the settings name, whatever the library itself comes with. "As tutorials" is '
+            "the documented way; tf.data has its own fused decoder. Only Pileus's pixels are the same bits everywhere."
+        )
+    folder = write_record(f"reading-peers-{what}", figures(best), {"final": final}, f"{says}\n\n{markdown(best)}")
     write_csv(folder / "results.csv", {"tried": tried, "final": final})
     print(markdown(best), folder, sep="\n\n")
 

@@ -34,7 +34,7 @@ def write_record(what: str, figures: Mapping[str, Any], raw: Mapping[str, Any], 
     hardware = f"{processor}-{environment.cores.usable}c"
     folder = RECORDS / f"{datetime.datetime.now(datetime.UTC):%Y-%m-%d}_{what}_{hardware}"
     folder.mkdir(parents=True, exist_ok=True)
-    command = "python " + " ".join(["benchmarks/" + Path(sys.argv[0]).name, *sys.argv[1:]])
+    command = "python " + " ".join(["benchmarks/" + Path(sys.argv[0]).name, *map(_without_folder, sys.argv[1:])])
     record = {
         "command": command,
         "environment": msgspec.to_builtins(environment),
@@ -48,6 +48,12 @@ def write_record(what: str, figures: Mapping[str, Any], raw: Mapping[str, Any], 
         f"{environment.processor}, {environment.cores.usable} cores; versions and raw figures in `record.json`.\n"
     )
     return folder
+
+
+def _without_folder(argument: str) -> str:
+    """Where something lies on this machine is nobody's business."""
+    path = Path(argument)
+    return path.name.upper() if path.exists() and not path.is_relative_to("benchmarks") else argument
 
 
 def _told(value: object) -> str:
