@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -63,6 +64,30 @@ def test_a_nearly_full_disk_is_a_warning(capsys: pytest.CaptureFixture[str], mon
     monkeypatch.setattr(doctor, "_LITTLE_DISK_BYTES", 1 << 60)
     assert main(["doctor", "--json"]) == 0
     assert findings(capsys)["disk here"]["state"] == "lacking"
+
+
+@pytest.mark.parametrize(
+    ("bound", "state", "told"),
+    [
+        ("5000000000", "ok", "0.0 GiB of 4.7 GiB"),
+        ("0", "lacking", "turned off"),
+        ("much", "lacking", "number of bytes"),
+    ],
+)
+def test_the_shard_cache_is_told(
+    bound: str,
+    state: str,
+    told: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PILEUS_CACHE", str(tmp_path))
+    monkeypatch.setenv("PILEUS_CACHE_BYTES", bound)
+    assert main(["doctor", "--json"]) == 0
+    found = findings(capsys)["shard cache"]
+    assert found["state"] == state
+    assert told in found["detail"]
 
 
 def test_every_extra_has_a_cost() -> None:

@@ -20,8 +20,10 @@ from rich.text import Text
 
 from pileus.cli.console import Console
 from pileus.cli.extras import WITHOUT, is_installed, libraries_by_extra
+from pileus.errors import UsageError
 from pileus.measure.environment import Environment, describe_environment
 from pileus.spec.values import Spec
+from pileus.store.cache import default_cache
 
 _EPILOG = """examples:
   pileus doctor            a table
@@ -82,6 +84,7 @@ def _look_at_machine(environment: Environment) -> Iterable[Finding]:
 def _look_at_system() -> Iterable[Finding]:
     yield _look_at_disk("disk here", Path.cwd())
     yield _look_at_temporary()
+    yield _look_at_cache()
     yield _look_at_loopback()
 
 
@@ -105,6 +108,20 @@ def _look_at_temporary() -> Finding:
     except OSError as error:
         return Finding(name=name, state="broken", detail=f"{error}; set TMPDIR to a folder that can be written")
     return _look_at_disk(name, Path(tempfile.gettempdir()))
+
+
+def _look_at_cache() -> Finding:
+    """Where shards of remote record sets are kept."""
+    name = "shard cache"
+    try:
+        cache = default_cache()
+        used = cache.used_bytes() if cache else 0
+    except (UsageError, OSError) as error:
+        return Finding(name=name, state="lacking", detail=str(error))
+    if cache is None:
+        return Finding(name=name, state="lacking", detail="turned off; every read of a remote record costs its latency")
+    told = f"{_told_bytes(used)} of {_told_bytes(cache.max_bytes)} used in {cache.folder} (PILEUS_CACHE)"
+    return Finding(name=name, state="ok", detail=told)
 
 
 def _look_at_loopback() -> Finding:
