@@ -127,7 +127,7 @@ def _tiles(analysis: Analysis) -> list[Tile]:
     tiles = []
     if analysis.bounds:
         fastest = max(analysis.bounds, key=lambda bound: bound.measured)
-        tiles.append(Tile("Fastest cell", f"{rate_told(fastest.measured)} images/s", f"bound by {fastest.bound_by}"))
+        tiles.append(Tile("Fastest cell, images/s", rate_told(fastest.measured), f"bound by {fastest.bound_by}"))
     best = best_cost(analysis)
     if best is not None and isinstance(best.fit, Fit):
         for name, title in (("per image", "An image"), ("per batch", "A batch")):
