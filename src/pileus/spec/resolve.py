@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 import msgspec
@@ -93,8 +94,11 @@ def _explained(message: str, tree: Mapping[str, Any], kind: type[Spec]) -> str:
         name = f"{place}.{what.split('`')[1]}".removeprefix(".")
         return f"every spec has a setting {name!r} (got none); give it in the file or by --set."
     got: Any = tree
-    for part in filter(None, place.split(".")):
-        got = got.get(part) if isinstance(got, Mapping) else None
+    for name, number in re.findall(r"([^.\[]+)|\[(\d+)\]", place):
+        if number:
+            got = got[int(number)] if isinstance(got, Sequence) and int(number) < len(got) else None
+        else:
+            got = got.get(name) if isinstance(got, Mapping) else None
     if what.startswith("Invalid"):
         return f"setting {place} is one of {', '.join(_choices(kind, place.split('.')))} (got {got!r})."
     return f"setting {place or 'of the run'}: {what[0].lower()}{what[1:]} (got {got!r})."

@@ -52,6 +52,7 @@ def test_the_base_is_not_written_to() -> None:
         ("epochs=0", "epochs: expected `int` >= 1"),
         ("epochs=many", "epochs: expected `int`, got `str`"),
         ("epochs.x=1", "epochs"),
+        ("data.size=[32,0]", "setting data.size[1]: expected `int` >= 1 (got 0)"),
         ("optimizer.lr=-1", "optimizer.lr: expected `float` > 0.0"),
         ("optimizer.lr=NaN", "optimizer.lr"),
         ("optimizer.name=sdg", "optimizer.name"),
