@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,7 +23,8 @@ from pileus.bench.reading.stores import MeasuredStore
 from pileus.data.feed import Feed
 from pileus.data.order import permutation
 from pileus.data.pixels import Images, Originals, open_pixels
-from pileus.records.read import RecordSet
+from pileus.data.ports import Records
+from pileus.records.read import open_records
 from pileus.spec.values import Spec
 from pileus.store import open_store
 from pileus.store.memory import MemoryStore
@@ -150,7 +151,7 @@ def decode_rate(written: WrittenSet, readers: int) -> float:
     """Images a second by so many threads, of files that a MemoryStore holds."""
     records = open_set(written, "shards", Place(), None).records
     num_held = min(_DECODED, len(records))
-    held = cast(RecordSet, FilesOneByOne(records, _held(written, records, num_held)))
+    held = FilesOneByOne(records, _held(written, records, num_held))
     images = open_pixels(held, np.arange(len(records)), written.size, 0).images
     parts = np.array_split(np.arange(num_held), -(-num_held // _DECODED_TOGETHER))
     with ThreadPoolExecutor(readers, "ceiling") as pool:
@@ -191,10 +192,9 @@ class _Piece(NamedTuple):
 
 
 def _shard_pieces(written: WrittenSet) -> list[_Piece]:
-    records = open_set(written, "shards", Place(), None).records
     return [
         _Piece(shard.name, start, min(start + _PIECE_BYTES, shard.size_bytes))
-        for shard in records.manifest.shards
+        for shard in open_records(written.at("shards"), cached=False).manifest.shards
         for start in range(0, shard.size_bytes, _PIECE_BYTES)
     ]
 
@@ -223,7 +223,7 @@ def _read_all(store: MeasuredStore, pieces: list[_Piece], threads: int, *, again
                 return done, spent_s
 
 
-def _held(written: WrittenSet, records: RecordSet, count: int) -> MemoryStore:
+def _held(written: WrittenSet, records: Records, count: int) -> MemoryStore:
     """The first files of the set in memory; the list of sizes names all."""
     files, held = open_store(written.at("files")), MemoryStore("held")
     sizes = file_sizes(files)

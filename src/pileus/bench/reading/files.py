@@ -13,9 +13,10 @@ import msgspec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from pileus.data.ports import Records
 from pileus.errors import SourceError
 from pileus.records.example import ImageFormat
-from pileus.records.read import RecordSet
+from pileus.records.mapped import MappedImages
 from pileus.store.ports import Store
 
 SIZES_KEY = "sizes.json"
@@ -36,21 +37,20 @@ def file_sizes(store: Store) -> list[int]:
     return msgspec.json.decode(store.get(SIZES_KEY).content, type=list[int])
 
 
-def write_files(records: RecordSet, write: Callable[[str, bytes], None], progress: Callable[[int, int], None]) -> None:
+def write_files(records: Records, write: Callable[[str, bytes], None], progress: Callable[[int, int], None]) -> None:
     """Every image of the set, by `write(key, content)`; the list of their sizes last."""
-    sizes = []
-    for position in range(len(records)):
-        content = bytes(records[position])
-        write(file_key(position, records.format(position)), content)
-        sizes.append(len(content))
-        progress(position + 1, len(records))
+    sizes = [0] * len(records)
+    for done, (position, content) in enumerate(records.contents(np.arange(len(records))), 1):
+        write(file_key(position, records.format(position)), bytes(content))
+        sizes[position] = len(content)
+        progress(done, len(records))
     write(SIZES_KEY, msgspec.json.encode(sizes))
 
 
 class FilesOneByOne:
-    """What a reader asks of a RecordSet, of such files. Safe for threads."""
+    """Such files as a reader's records. Safe for threads."""
 
-    def __init__(self, records: RecordSet, store: Store) -> None:
+    def __init__(self, records: Records, store: Store) -> None:
         """`records` has the index; none of its images are read. SourceError where the files are not all there."""
         self._records = records
         self._store = store
@@ -64,6 +64,10 @@ class FilesOneByOne:
     @property
     def uri(self) -> str:
         return self._store.uri
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        return self._records.classes
 
     @property
     def shape(self) -> tuple[int, int, int] | None:
@@ -116,3 +120,7 @@ class FilesOneByOne:
         for row, position in enumerate(np.asarray(positions, np.int64).tolist()):
             key = file_key(position, self._records.format(position))
             yield row, memoryview(self._store.get_ranges(key, [(0, self._sizes[position])])[0])
+
+    def mapped(self, positions: ArrayLike) -> MappedImages | None:
+        """Never: they are read one by one."""
+        return None

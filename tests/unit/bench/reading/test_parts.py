@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from pileus.bench.reading import cold
 from pileus.bench.reading.design import Format, Place
@@ -15,9 +16,10 @@ from pileus.bench.reading.files import SIZES_KEY, FilesOneByOne, file_sizes
 from pileus.bench.reading.opening import content_paths, open_reader, open_set
 from pileus.bench.reading.sets import Taken, copy_set, delete_set, write_set
 from pileus.bench.reading.stores import MeasuredStore
-from pileus.data.ports import Split
+from pileus.data.ports import Records, Split
 from pileus.data.sources.digits import open_digits
 from pileus.errors import SourceError
+from pileus.records import open_records
 from pileus.store import open_store
 from pileus.store.memory import MemoryStore
 from tests.unit.bench.reading.small import FACTORS, cell_of, photographs, quiet, written_set
@@ -38,12 +40,16 @@ def test_files_and_shards_give_the_same_batches(pixels: int, tmp_path: Path) -> 
     assert batches["files"] == batches["shards"]
 
 
+def contents(records: Records, rows: NDArray[np.int64]) -> dict[int, bytes]:
+    return {row: bytes(content) for row, content in records.contents(rows)}
+
+
 def test_files_of_raw_images_give_the_same_batches(tmp_path: Path) -> None:
     written = write_set(open_digits(), FACTORS, 0, tmp_path, quiet)
     one, many = (open_set(written, form, Place(), None).records for form in ("files", "shards"))
     rows = np.array([5, 0, 11, 3])
     assert np.array_equal(one.images(rows), many.images(rows))
-    assert [bytes(content) for _, content in one.contents(rows)] == [bytes(many[row]) for row in rows.tolist()]
+    assert contents(one, rows) == contents(many, rows)
 
 
 def test_a_set_has_as_many_samples_as_a_trial_takes_all_to_train_on() -> None:
@@ -78,7 +84,7 @@ def test_a_copy_in_another_store_is_the_same_and_can_be_deleted(tmp_path: Path) 
     written = written_set(tmp_path / "here")
     far = copy_set(written, str(tmp_path / "there"), quiet)
     assert open_store(far.uri).list() == open_store(written.uri).list()
-    assert open_set(far, "shards", Place(remote=True), None).records.fingerprint
+    assert open_records(far.at("shards")).fingerprint
     delete_set(far.uri)
     assert open_store(far.uri).list() == []
 
@@ -147,6 +153,6 @@ def test_the_most_memory_held_is_of_this_process() -> None:
 
 def test_the_list_of_sizes_is_by_position(tmp_path: Path) -> None:
     written = written_set(tmp_path)
-    records = open_set(written, "shards", Place(), None).records
+    records = open_records(written.at("shards"))
     sizes = file_sizes(open_store(written.at("files")))
     assert sizes == [len(records[position]) for position in range(len(records))]
