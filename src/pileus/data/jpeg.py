@@ -9,15 +9,12 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pileus.data.decode import lies_on_its_side
+from pileus.preprocessing import jpeg_head
 
 _START_OF_FRAME = frozenset({0xC0, 0xC1, 0xC2})
 """Baseline, extended and progressive, by Huffman codes."""
 _UNUSUAL = frozenset(range(0xC3, 0xD0)) - {0xC4}
 """Lossless, hierarchical and arithmetic coding."""
-_APP1 = 0xE1
-"""Where EXIF and XMP are, which may say that the picture lies on its side."""
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
-_MAX_SEGMENTS = 1000
 
 
 class Shape(NamedTuple):
@@ -29,30 +26,21 @@ class Shape(NamedTuple):
 
 def shape_of(content: bytes) -> Shape | None:
     """None where only decoding can tell, or the end of the picture is not there."""
-    position, shape, is_plain = 2, None, True
-    for _ in range(_MAX_SEGMENTS):
-        if len(content) < position + 4 or content[position] != 0xFF:
-            return None
-        marker = content[position + 1]
-        length = int.from_bytes(content[position + 2 : position + 4], "big")
-        if marker in _UNUSUAL or marker < 0xC0 or length < 2 or (shape and marker in _START_OF_FRAME):
+    shape, is_upright = None, True
+    for marker, start, stop in jpeg_head.segments(content):
+        if marker in _UNUSUAL or marker < 0xC0 or (shape and marker in _START_OF_FRAME):
             return None
         if marker in _START_OF_FRAME:
-            shape = _shape(content[position + 4 : position + 2 + length])
+            shape = _shape(content[start:stop])
             if shape is None:
                 return None
-        is_plain = is_plain and not (marker == _APP1 and _may_turn(content[position + 4 : position + 2 + length]))
-        position += 2 + length
-        if marker == _START_OF_SCAN:
-            if shape is None or content.rfind(_END_OF_IMAGE, position) < 0:
+        if marker == jpeg_head.EXIF_AND_XMP:
+            is_upright = is_upright and jpeg_head.says_upright(content[start:stop])
+        if marker == jpeg_head.START_OF_SCAN:
+            if shape is None or content.rfind(jpeg_head.END_OF_IMAGE, stop) < 0:
                 return None
-            return shape if is_plain else _upright(shape, content)
+            return shape if is_upright else _upright(shape, content)
     return None
-
-
-def _may_turn(segment: bytes) -> bool:
-    """Whether the decoder, too, has to look at it: what is neither EXIF nor XMP with such a word turns nothing."""
-    return segment.startswith(b"Exif") or b"Orientation" in segment
 
 
 def _upright(shape: Shape, content: bytes) -> Shape | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 _MAX_SEGMENTS = 1000
-_START_OF_SCAN, _EXIF_AND_XMP = 0xDA, 0xE1
+START_OF_SCAN, EXIF_AND_XMP = 0xDA, 0xE1
+END_OF_IMAGE = b"\xff\xd9"
 _BASELINE, _EXTENDED = 0xC0, 0xC1
-_END_OF_IMAGE = b"\xff\xd9"
-_FRAME_BYTES, _BLOCK = 8, 8
+_FRAME_BYTES, _BLOCK = 6, 8
 _ORIENTATION, _SHORT = 0x0112, 3
 _UPRIGHT = 1
 _XMP_ORIENTATION = re.compile(rb'tiff:Orientation(?:="|>)([0-9])')
@@ -30,24 +31,39 @@ class Head(NamedTuple):
     """Rows of pixels that are coded together."""
 
 
-def read_head(jpeg: bytes) -> Head | None:
-    """None where it is not as usual: only a decoder can tell what it is."""
-    position, is_upright, height_at, block_rows, components = 2, True, 0, 0, 0
+class Segment(NamedTuple):
+    marker: int
+    start: int
+    """Of what it holds."""
+    stop: int
+
+
+def segments(jpeg: bytes) -> Iterator[Segment]:
+    """Those of the head; the start of the scan is the last, unless something is not as usual: then all before that."""
+    position = 2
     for _ in range(_MAX_SEGMENTS):
         start, length = position + 4, int.from_bytes(jpeg[position + 2 : position + 4], "big")
         position = start - 2 + length
-        if length < 3 or jpeg[start - 4] != 0xFF or len(jpeg) < position:
-            return None
-        marker = jpeg[start - 3]
-        if marker == _START_OF_SCAN:
-            is_whole = jpeg[start] == components and jpeg.endswith(_END_OF_IMAGE)
+        if length < 2 or jpeg[start - 4] != 0xFF or len(jpeg) < position:
+            return
+        yield Segment(jpeg[start - 3], start, position)
+        if jpeg[start - 3] == START_OF_SCAN:
+            return
+
+
+def read_head(jpeg: bytes) -> Head | None:
+    """None where it is not as usual: only a decoder can tell what it is."""
+    is_upright, height_at, block_rows, components = True, 0, 0, 0
+    for marker, start, stop in segments(jpeg):
+        if marker == START_OF_SCAN:
+            is_whole = jpeg[start : start + 1] == bytes([components]) and jpeg.endswith(END_OF_IMAGE)
             return Head(is_upright, height_at if is_whole else 0, block_rows)
-        if marker == _EXIF_AND_XMP:
-            is_upright = is_upright and _says_upright(jpeg[start:position])
-        elif marker in (_BASELINE, _EXTENDED) and length >= _FRAME_BYTES:
+        if marker == EXIF_AND_XMP:
+            is_upright = is_upright and says_upright(jpeg[start:stop])
+        elif marker in (_BASELINE, _EXTENDED) and stop - start >= _FRAME_BYTES:
             height_at, components = start + 1, jpeg[start + 5]
-            factors = jpeg[start + 7 : position : 3]
-            block_rows = _BLOCK * max(1, *(factor & 15 for factor in factors), 1)
+            factors = jpeg[start + 7 : stop : 3]
+            block_rows = _BLOCK * (max((factor & 15 for factor in factors), default=0) or 1)
     return None
 
 
@@ -66,7 +82,7 @@ def topmost(jpeg: bytes, head: Head, height: int, rows: int, divisor: int) -> tu
     return cut, kept
 
 
-def _says_upright(segment: bytes) -> bool:
+def says_upright(segment: bytes) -> bool:
     """By EXIF, the first directory of its TIFF, or XMP; False where it says otherwise or is odd."""
     order = {b"Exif\0\0II*\0": "<", b"Exif\0\0MM\0*": ">"}.get(segment[:10])
     if order is None:
