@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from pileus.data.order import permutation
 from pileus.data.pixels import Originals, Pixels, channels_of, open_pixels
-from pileus.data.ports import Records, Split
+from pileus.data.ports import Split
 from pileus.data.splits import held_back
 from pileus.data.transforms.crop import rectangles
 from pileus.data.transforms.draws import Draws
@@ -24,6 +24,7 @@ from pileus.data.transforms.mix import Pairs, mixed
 from pileus.data.transforms.pipeline import augment
 from pileus.errors import SourceError
 from pileus.machine import count_memory
+from pileus.records.read import RecordSet
 from pileus.spec.augment import Augment, ResizedCrop
 from pileus.spec.reading import Reading
 
@@ -128,7 +129,7 @@ def share(rank: int, num_workers: int, num_microbatches: int) -> tuple[int, int]
     return (-(-rank * num_microbatches // num_workers), -(-(rank + 1) * num_microbatches // num_workers))
 
 
-def positions_of(records: Records, split: Split, validation: float) -> NDArray[np.int64]:
+def positions_of(records: RecordSet, split: Split, validation: float) -> NDArray[np.int64]:
     """Positions in the record set. Where there is no validation part, `validation` cuts that share from train."""
     splits = records.splits
     if validation and not (splits == Split.VALIDATION).any():
@@ -138,7 +139,7 @@ def positions_of(records: Records, split: Split, validation: float) -> NDArray[n
 
 
 def load_part(
-    records: Records,
+    records: RecordSet,
     split: Split,
     *,
     validation: float = 0.0,
@@ -171,7 +172,7 @@ def memory_for(num_workers: int) -> int:
     return (count_memory() or _MEMORY_BYTES) // _PART_OF_MEMORY // num_workers
 
 
-def shape_of(records: Records, size: tuple[int, int] | None) -> tuple[int, int, int]:
+def shape_of(records: RecordSet, size: tuple[int, int] | None) -> tuple[int, int, int]:
     """(H, W, C) of what a model is given. SourceError where sizes vary and none is given."""
     if size is not None:
         return (*size, channels_of(records))

@@ -17,11 +17,11 @@ from typing import Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pileus.data.ports import Records
 from pileus.errors import SourceError, UsageError
 from pileus.preprocessing import photographs
 from pileus.preprocessing.files import Channels
 from pileus.preprocessing.photographs import Decoded, Rectangle, as_channels, central, divisor_for, place
+from pileus.records.read import RecordSet
 from pileus.spec.preprocessing import Picture
 
 _SMALLER_COPIES = 4 / 3
@@ -44,7 +44,7 @@ class Pixels(NamedTuple):
 
 
 def open_pixels(
-    records: Records, positions_N: NDArray[np.int64], size: tuple[int, int] | None, memory_bytes: int
+    records: RecordSet, positions_N: NDArray[np.int64], size: tuple[int, int] | None, memory_bytes: int
 ) -> Pixels:
     """Held in memory where that takes no more than `memory_bytes`. `size` (H, W); None: as they are stored.
 
@@ -89,7 +89,7 @@ class Tally:
 class StreamedImages:
     """Images of one shape, from the records at every use."""
 
-    def __init__(self, records: Records, positions_N: NDArray[np.int64]) -> None:
+    def __init__(self, records: RecordSet, positions_N: NDArray[np.int64]) -> None:
         assert records.shape is not None
         self._records = records
         self._positions_N = positions_N
@@ -111,7 +111,9 @@ class StreamedImages:
 class Originals:
     """Pictures in sizes of their own, given as (H, W, C) of one size."""
 
-    def __init__(self, records: Records, positions_N: NDArray[np.int64], spec: Picture, *, keep_decoded: bool) -> None:
+    def __init__(
+        self, records: RecordSet, positions_N: NDArray[np.int64], spec: Picture, *, keep_decoded: bool
+    ) -> None:
         self._records = records
         self._positions_N = positions_N
         self._spec = spec
@@ -158,7 +160,7 @@ class Originals:
 
 
 def _decoded(
-    records: Records,
+    records: RecordSet,
     position: int,
     content: memoryview,
     divisor: int,
@@ -174,6 +176,6 @@ def _decoded(
         raise SourceError(f"{records.id(position)} of {records.uri} cannot be used: {error}") from error
 
 
-def channels_of(records: Records) -> Channels:
+def channels_of(records: RecordSet) -> Channels:
     """What images come with, of whatever kinds they are: 1 where all are grey, else 3."""
     return 1 if records.channels == 1 else 3

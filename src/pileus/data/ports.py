@@ -1,16 +1,13 @@
-"""The ports of labelled images: what any collection of them looks like to who writes, and to who reads."""
+"""The port of labelled sources: what any collection of labelled images looks like to the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from enum import IntEnum
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from pileus.records.example import ImageFormat
-from pileus.records.mapped import MappedImages
 from pileus.spec.preprocessing import Preprocessing
 
 
@@ -64,50 +61,3 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> Sample: ...
-
-
-class Records(Protocol):
-    """Images by position, with what is known of them without reading them; RecordSet says what each member is.
-
-    Errors: Damaged and StoreError from what reads images. Safe for threads.
-    """
-
-    def __len__(self) -> int: ...
-
-    @property
-    def uri(self) -> str: ...
-
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-
-    @property
-    def shape(self) -> tuple[int, int, int] | None: ...
-
-    @property
-    def labels(self) -> NDArray[np.int32]: ...
-
-    @property
-    def splits(self) -> NDArray[np.uint8]: ...
-
-    @property
-    def keys(self) -> NDArray[np.uint64]: ...
-
-    @property
-    def channels(self) -> int: ...
-
-    @property
-    def all_raw(self) -> bool: ...
-
-    def id(self, position: int) -> str: ...
-
-    def format(self, position: int) -> ImageFormat: ...
-
-    def shape_at(self, position: int) -> tuple[int, int, int]: ...
-
-    def sides(self, positions: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]: ...
-
-    def images(self, positions: ArrayLike) -> NDArray[np.uint8]: ...
-
-    def contents(self, positions: ArrayLike) -> Iterator[tuple[int, memoryview]]: ...
-
-    def mapped(self, positions: ArrayLike) -> MappedImages | None: ...

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from pileus.data.batches import Batches, Microbatch, Place, load_part, memory_for, num_readers, shape_of, share
 from pileus.data.feed import Feed
 from pileus.data.pixels import Way
-from pileus.data.ports import Records, Split
+from pileus.data.ports import Split
 from pileus.data.transforms.mix import Pairs
 from pileus.errors import UsageError
 from pileus.machine import count_cores
+from pileus.records.read import RecordSet
 from pileus.spec.reading import Reading, Sampling
 
 
@@ -40,7 +41,7 @@ class Reader:
 
     def __init__(
         self,
-        records: Records,
+        records: RecordSet,
         sampling: Sampling = Sampling(),  # noqa: B008 - frozen
         reading: Reading = Reading(),  # noqa: B008 - frozen
         *,

@@ -31,7 +31,8 @@ _FETCH_DEADLINE_S = 600.0
 _POLL_S = 0.01
 _PIECE_BYTES = 16 << 20
 """Fetched at a time and held, by each of the fetchers."""
-_FETCHERS = 4
+FETCHERS = 4
+"""Threads that fetch what is wanted from one store."""
 _TOUCH_S = 60.0
 """How exact the time of last use is."""
 
@@ -208,7 +209,7 @@ class CachedStore:
                 return
             self._wanted.update(new)
             self._queue.extend(new)
-            starting = min(_FETCHERS - self._fetchers, len(new))
+            starting = min(FETCHERS - self._fetchers, len(new))
             self._fetchers += starting
         for _ in range(starting):
             threading.Thread(target=self._fetch_wanted, name="fetch", daemon=True).start()

@@ -23,14 +23,12 @@ from pileus.bench.reading.stores import MeasuredStore
 from pileus.data.feed import Feed
 from pileus.data.order import permutation
 from pileus.data.pixels import Images, Originals, open_pixels
-from pileus.data.ports import Records
-from pileus.records.read import open_records
+from pileus.records.read import RecordSet, open_records
 from pileus.spec.values import Spec
 from pileus.store import open_store
+from pileus.store.cache import FETCHERS
 from pileus.store.memory import MemoryStore
 
-_FETCHERS = 4
-"""Threads that fetch shards from a remote store, as many as the shard cache has."""
 _PIECE_BYTES = 4 << 20
 _LATE_FILES = 48
 """Of a store that answers late, so many files tell its rate."""
@@ -127,7 +125,7 @@ def store_alone(sets: Sets, form: Format, pixels: int, place: Place, cache: Cach
     pieces = _shard_pieces(written) if form == "shards" else _file_pieces(written, late=place.is_cached)
     paths = content_paths(written, form)
     (cold.forget if cache == "cold" else cold.recall)(paths)
-    threads = max(readers, _FETCHERS) if is_kept and cache == "cold" else readers
+    threads = max(readers, FETCHERS) if is_kept and cache == "cold" else readers
     read_bytes, seconds = _read_all(store, pieces, threads, again=cache == "warm" and not asked.is_cached)
     return StoreCeiling(
         format=form,
@@ -151,7 +149,7 @@ def decode_rate(written: WrittenSet, readers: int) -> float:
     """Images a second by so many threads, of files that a MemoryStore holds."""
     records = open_set(written, "shards", Place(), None).records
     num_held = min(_DECODED, len(records))
-    held = FilesOneByOne(records, _held(written, records, num_held))
+    held = FilesOneByOne(open_store(written.at("shards")), _held(written, records, num_held))
     images = open_pixels(held, np.arange(len(records)), written.size, 0).images
     parts = np.array_split(np.arange(num_held), -(-num_held // _DECODED_TOGETHER))
     with ThreadPoolExecutor(readers, "ceiling") as pool:
@@ -223,7 +221,7 @@ def _read_all(store: MeasuredStore, pieces: list[_Piece], threads: int, *, again
                 return done, spent_s
 
 
-def _held(written: WrittenSet, records: Records, count: int) -> MemoryStore:
+def _held(written: WrittenSet, records: RecordSet, count: int) -> MemoryStore:
     """The first files of the set in memory; the list of sizes names all."""
     files, held = open_store(written.at("files")), MemoryStore("held")
     sizes = file_sizes(files)

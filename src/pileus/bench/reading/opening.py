@@ -8,7 +8,6 @@ from typing import NamedTuple
 from pileus.bench.reading.design import Cell, Format, Place
 from pileus.bench.reading.files import SIZES_KEY, FilesOneByOne
 from pileus.bench.reading.stores import MeasuredStore
-from pileus.data.ports import Records
 from pileus.data.reader import Reader
 from pileus.records.manifest import SHARD_KEY
 from pileus.records.read import RecordSet
@@ -40,7 +39,7 @@ class WrittenSet(Spec, frozen=True, kw_only=True):
 
 
 class Opened(NamedTuple):
-    records: Records
+    records: RecordSet
     store: MeasuredStore
     """That images come from; with a cache, behind it."""
 
@@ -52,10 +51,10 @@ def open_set(written: WrittenSet, form: Format, place: Place, cache: Cache | Non
     if form == "shards":
         return Opened(RecordSet(shards, cache), shards)
     files = MeasuredStore(open_store(written.at("files")), latency_s)
-    return Opened(FilesOneByOne(RecordSet(shards), files), files)
+    return Opened(FilesOneByOne(shards, files), files)
 
 
-def open_reader(records: Records, written: WrittenSet, cell: Cell, seed: int) -> Reader:
+def open_reader(records: RecordSet, written: WrittenSet, cell: Cell, seed: int) -> Reader:
     """Streams: what is held in memory would not be read again."""
     sampling = Sampling(batch_size=cell.batch_size, seed=seed, size=written.size)
     return Reader(records, sampling, Reading(readers=cell.readers, memory_bytes=0))

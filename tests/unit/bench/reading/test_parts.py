@@ -16,10 +16,10 @@ from pileus.bench.reading.files import SIZES_KEY, FilesOneByOne, file_sizes
 from pileus.bench.reading.opening import content_paths, open_reader, open_set
 from pileus.bench.reading.sets import Taken, copy_set, delete_set, write_set
 from pileus.bench.reading.stores import MeasuredStore
-from pileus.data.ports import Records, Split
+from pileus.data.ports import Split
 from pileus.data.sources.digits import open_digits
 from pileus.errors import SourceError
-from pileus.records import open_records
+from pileus.records import RecordSet, open_records
 from pileus.store import open_store
 from pileus.store.memory import MemoryStore
 from tests.unit.bench.reading.small import FACTORS, cell_of, photographs, quiet, written_set
@@ -40,7 +40,7 @@ def test_files_and_shards_give_the_same_batches(pixels: int, tmp_path: Path) -> 
     assert batches["files"] == batches["shards"]
 
 
-def contents(records: Records, rows: NDArray[np.int64]) -> dict[int, bytes]:
+def contents(records: RecordSet, rows: NDArray[np.int64]) -> dict[int, bytes]:
     return {row: bytes(content) for row, content in records.contents(rows)}
 
 
@@ -93,7 +93,7 @@ def test_files_that_are_not_all_there_are_refused(tmp_path: Path) -> None:
     written = written_set(tmp_path)
     (tmp_path / "files" / SIZES_KEY).write_text("[1, 2]")
     with pytest.raises(SourceError, match="2 files of 12"):
-        FilesOneByOne(open_set(written, "shards", Place(), None).records, open_store(written.at("files")))
+        FilesOneByOne(open_store(written.at("shards")), open_store(written.at("files")))
 
 
 def test_a_measured_store_counts_and_waits_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
