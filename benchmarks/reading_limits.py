@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -30,11 +28,15 @@ from unittest import mock
 import numpy as np
 from record import spread, write_record
 
+from pileus.bench.reading.cold import peak_bytes
+from pileus.bench.reading.sets import Taken
 from pileus.data.order import permutation
-from pileus.data.ports import Encoded, Sample, Split
+from pileus.data.ports import Split
 from pileus.data.reader import Reader
 from pileus.data.sources.arrays import ArraySource, Part
+from pileus.data.sources.open import open_source
 from pileus.data.write import WriteOptions
+from pileus.machine import count_cores
 from pileus.operations.write import write_source
 from pileus.records.read import RecordSet, open_records
 from pileus.spec.augment import Augment, ResizedCrop
@@ -47,45 +49,28 @@ SAMPLING = Sampling(batch_size=64, size=(224, 224), augment=Augment(flip=0.5, cr
 RUN_DEADLINE_S = 600.0
 
 
-@dataclass(frozen=True)
-class Repeated:
-    """Photographs, `count` in all, over and over."""
-
-    contents: list[bytes]
-    count: int
-    kind = "repeated"
-    classes = ("flower",)
-    fingerprint = "repeated"
-    preprocessing = None
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> Sample:
-        content = self.contents[index % len(self.contents)]
-        return Sample(Encoded(content, "jpeg"), 0, f"{index:07}", Split.TRAIN)
-
-
 def photographs(data: Path, place: Path, size_bytes: int) -> None:
-    contents = [path.read_bytes() for path in sorted((data / "flowers").glob("*/*.jpg"))]
-    count = size_bytes * len(contents) // sum(map(len, contents)) + 1
-    write_source(Repeated(contents, count), str(place), workers=os.cpu_count() or 1)
+    """So many bytes of them, over and over."""
+    source = open_source(str(data / "flowers"))
+    given_bytes = sum(path.stat().st_size for path in (data / "flowers").glob("*/*.jpg"))
+    taken = Taken(source=source, count=size_bytes * len(source) // given_bytes + 1)
+    write_source(taken, str(place), workers=count_cores().usable)
 
 
-def peak_bytes() -> int:
-    """Not by getrusage, whose maximum begins with the memory of the process that started this one."""
-    status = Path("/proc/self/status").read_text()
-    return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+def peak_memory() -> int:
+    found = peak_bytes()
+    assert found is not None, "the system does not tell"
+    return found
 
 
 def memory(place: str) -> dict[str, float]:
-    before = peak_bytes()
+    before = peak_memory()
     with Reader(open_records(place), SAMPLING, Reading(memory_bytes=BOUND_BYTES)) as reader:
         began = time.perf_counter()
         images = sum(len(batch.labels_N) for batch in reader.epoch(0))
         seconds = time.perf_counter() - began
         assert reader.way == "streamed"
-    return {"peak_mb": peak_bytes() / 1e6, "imports_mb": before / 1e6, "images": images, "images_s": images / seconds}
+    return {"peak_mb": peak_memory() / 1e6, "imports_mb": before / 1e6, "images": images, "images_s": images / seconds}
 
 
 def million(place: str) -> dict[str, float]:

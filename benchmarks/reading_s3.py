@@ -16,7 +16,6 @@ import contextlib
 import json
 import os
 import random
-import shutil
 import socket
 import statistics
 import subprocess
@@ -31,6 +30,8 @@ from typing import Any
 
 from record import spread, write_record
 
+from pileus.bench.reading.sets import Taken
+from pileus.bench.reading.stores import MeasuredStore
 from pileus.data.reader import Reader
 from pileus.data.sources.open import open_source
 from pileus.data.write import WriteOptions
@@ -38,7 +39,7 @@ from pileus.operations.write import write_source
 from pileus.records.read import RecordSet
 from pileus.spec.augment import Augment, ResizedCrop
 from pileus.spec.reading import Reading, Sampling
-from pileus.store import Blob, Store, open_store
+from pileus.store import open_store
 from pileus.store.cache import Cache
 
 LATENCY_S = 0.020
@@ -48,33 +49,12 @@ RUN_DEADLINE_S = 300.0
 SAMPLING = Sampling(batch_size=64, size=(224, 224), augment=Augment(flip=0.5, crop=ResizedCrop()))
 
 
-class Late:
-    """A store, each request of which waits first; counts them."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.uri, self.abilities = store.uri, store.abilities
-        self.requests = 0
-
-    def get(self, key: str) -> Blob:
-        self._wait()
-        return self._store.get(key)
+class Late(MeasuredStore):
+    """S3, each request of which waits first."""
 
     def get_ranges(self, key: str, ranges: Sequence[tuple[int, int]]) -> list[bytes]:
         assert len(ranges) == 1, "several ranges may be several requests"
-        self._wait()
-        return self._store.get_ranges(key, ranges)
-
-    def list(self, prefix: str = "") -> list[str]:
-        self._wait()
-        return self._store.list(prefix)
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"reading asks for {name}")
-
-    def _wait(self) -> None:
-        self.requests += 1  # a lost count of two threads would be seen as fewer, which is not what is claimed
-        time.sleep(LATENCY_S)
+        return super().get_ranges(key, ranges)
 
 
 def one_run(place: str) -> dict[str, float]:
@@ -82,7 +62,7 @@ def one_run(place: str) -> dict[str, float]:
     started = time.perf_counter()
     store = open_store(place)
     with tempfile.TemporaryDirectory() as cache:
-        late = Late(store) if place.startswith("s3:") else None
+        late = Late(store, LATENCY_S) if place.startswith("s3:") else None
         records = RecordSet(late or store, Cache(Path(cache)) if late else None)
         figures: dict[str, float] = {}
         with Reader(records, SAMPLING, Reading(memory_bytes=0)) as reader:
@@ -143,14 +123,11 @@ def in_process(place: str) -> dict[str, float]:
     return figures
 
 
-def write(data: Path, copies: int, scratch: Path, places: list[str]) -> None:
-    for path in (data / "flowers").glob("*/*.jpg"):
-        folder = scratch / "photographs" / "train" / path.parent.name
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(copies):
-            shutil.copy(path, folder / f"{path.stem}-{number:03}.jpg")
+def write(data: Path, copies: int, places: list[str]) -> None:
+    source = open_source(str(data / "flowers"))
     for place in places:
-        write_source(open_source(str(scratch / "photographs")), place, options=WriteOptions(num_shards=8))
+        taken = Taken(source=source, count=copies * len(source))
+        write_source(taken, place, options=WriteOptions(num_shards=8))
 
 
 def figures_of(runs: dict[str, list[dict[str, float]]]) -> dict[str, Any]:
@@ -180,7 +157,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder, minio(args.minio, Path(folder) / "minio") as environment:
         os.environ.update(environment)
         places = [f"{folder}/records", f"s3://{BUCKET}/records"]
-        write(args.data, args.copies, Path(folder), places)
+        write(args.data, args.copies, places)
         runs: dict[str, list[dict[str, float]]] = {place: [] for place in places}
         for _ in range(args.rounds):
             for place in random.sample(places, len(places)):

@@ -13,8 +13,7 @@ from pathlib import Path
 from array_record.python import array_record_module
 from streaming import MDSWriter
 
-SHARDS = 8
-"""As many in each format, so that they divide evenly among workers."""
+from reading_peers.shapes import SHARDS
 
 
 def main() -> None:

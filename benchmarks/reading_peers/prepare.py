@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from data_write import fill
 
 from pileus.data.batches import load_part
 from pileus.data.ports import Split
@@ -16,20 +17,15 @@ from pileus.data.sources.open import open_source
 from pileus.data.write import WriteOptions
 from pileus.operations.write import write_source
 from pileus.records.read import open_records
+from reading_peers.shapes import SHARDS
 
 SMALL = ("cifar10", "mnist")
-SHARDS = 8
-"""As many in each format, so that they divide evenly among workers."""
 
 
 def photographs(data: Path, flowers: Path, copies: int) -> int:
     """Fill `photographs` and `records`; returns the number of pictures."""
     root = data / "photographs"
-    for path in sorted(flowers.glob("*/*.jpg")):
-        content = path.read_bytes()
-        (root / "train" / path.parent.name).mkdir(parents=True, exist_ok=True)
-        for number in range(copies):
-            (root / "train" / path.parent.name / f"{path.stem}-{number:03}.jpg").write_bytes(content)
+    fill(root / "train", flowers, copies)
     written = write_source(open_source(str(root)), str(data / "records"), options=WriteOptions(num_shards=SHARDS))
     return written.manifest.records
 

@@ -1,4 +1,4 @@
-"""What a random resized crop is drawn from, for all alike."""
+"""What is the same for all readers: what a random resized crop is drawn from, and how many shards there are."""
 
 AREA = (0.08, 1.0)
 """Part of the picture's area."""
@@ -6,3 +6,5 @@ ASPECT = (3 / 4, 4 / 3)
 """Width by height."""
 TRIES = 10
 """Before the middle is taken."""
+SHARDS = 8
+"""As many in each format, so that they divide evenly among workers."""
