@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
+import urllib3
 
 from tests.servers.process import SERVICES, free_ports, running
 
@@ -81,13 +81,15 @@ def _xml(settings: dict[str, str]) -> str:
 
 
 def _await_data_node(port: int) -> None:
-    """The NameNode knows of one DataNode and has left safe mode."""
-    url = f"http://127.0.0.1:{port}/jmx?qry=Hadoop:service=NameNode,name=NameNodeInfo"
+    """A file can be written: a DataNode that is listed as live has none of its storage reported yet."""
+    url = f"http://127.0.0.1:{port}/webhdfs/v1/ready?op=CREATE&overwrite=true&user.name=pileus"
     deadline = time.monotonic() + _READY_S
-    while time.monotonic() < deadline:
-        with urllib.request.urlopen(url, timeout=5) as answer:
-            (told,) = json.load(answer)["beans"]
-        if json.loads(told["LiveNodes"]) and not told["Safemode"]:
-            return
-        time.sleep(0.1)
-    raise AssertionError("no DataNode came up")
+    with urllib3.PoolManager(timeout=5.0, retries=False) as pool:
+        while time.monotonic() < deadline:
+            answer = pool.request("PUT", url, redirect=False)
+            if answer.status == HTTPStatus.TEMPORARY_REDIRECT:
+                answer = pool.request("PUT", answer.headers["Location"], body=b"ready")
+                if answer.status == HTTPStatus.CREATED:
+                    return
+            time.sleep(0.1)
+    raise AssertionError(f"no DataNode came up: {answer.data[:500]!r}")

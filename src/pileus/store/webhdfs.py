@@ -36,6 +36,8 @@ _MAX_ANSWER_BYTES = 256 << 20
 """Of the NameNode: listings are the longest."""
 _NEAR_BYTES = 1 << 20
 """Ranges with a smaller gap between them are read as one."""
+_NO_DATA_NODE = "Failed to find datanode"
+"""What the NameNode says, as an IOException, while none of its DataNodes takes a block."""
 _BUSY = {
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
@@ -259,7 +261,8 @@ class _Client:
         if answer.status in _BUSY:
             raise _Unreachable(f"status {answer.status}")
         if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise _refusal(answer)
+            refusal = _refusal(answer)
+            raise _Unreachable(str(refusal)) if _NO_DATA_NODE in str(refusal) else refusal
         return answer.content
 
     def _exchange(self, method: str, url: str, body: bytes, most: int) -> _Answer:

@@ -86,6 +86,18 @@ def test_a_refusal_is_told_once(site: Site, kind: str, message: str) -> None:
     assert len(site.asked) == 1
 
 
+def test_a_name_node_without_a_ready_data_node_is_asked_again(site: Site) -> None:
+    message = "Failed to find datanode, suggest to check cluster health. excludeDatanodes=null"
+    site.bodies[_PATH] = json.dumps({"RemoteException": {"exception": "IOException", "message": message}}).encode()
+    site.faults[_PATH] = [403, 403]
+    assert open_store(_place(site)).get("a").content == b"0123456789"
+    site.faults[_PATH] = [403] * 100
+    with pytest.raises(
+        StoreError, match=r"after 4 retries \(Failed to find datanode.*check the NameNode, its DataNodes"
+    ):
+        open_store(_place(site)).get("a")
+
+
 def test_what_is_no_name_node_is_told(site: Site) -> None:
     site.faults[_PATH] = [418]
     with pytest.raises(StoreError, match="no server of WebHDFS"):
