@@ -56,7 +56,7 @@ class Controller:
         self._observer = observer
         self._pack = pack
         self._faults = faults
-        self._life = Life(Limits(workers=plan.spec.workers, max_restarts=plan.spec.engine.max_restarts))
+        self._life = Life(Limits(workers=plan.spec.gang_size, max_restarts=plan.spec.engine.max_restarts))
         self._launch: Launch | None = None
         self._heard: dict[int, float] = {}
         self._fingerprint = ""
@@ -120,7 +120,7 @@ class Controller:
                 self._launch = self._launched(instruction.attempt)
             case e.SendPeers():
                 assert self._launch is not None
-                self._heard = dict.fromkeys(range(self._spec.workers), time.monotonic())
+                self._heard = dict.fromkeys(range(self._spec.gang_size), time.monotonic())
                 self._launch.send(Peers(addresses=instruction.addresses))
             case e.SendStop():
                 assert self._launch is not None

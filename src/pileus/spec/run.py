@@ -38,27 +38,86 @@ class Single(Spec, tag_field="name", tag="single", frozen=True, kw_only=True):
 
 
 class AllReduce(Spec, tag_field="name", tag="all_reduce", frozen=True, kw_only=True):
-    mode: Literal["exact"] = "exact"
-    """'exact': the same sum, bit for bit, for any number of workers."""
+    mode: Literal["exact", "fast"] = "exact"
+    """'exact': the same sum, bit for bit, for any number of workers. 'fast': torch's DistributedDataParallel over gloo,
+    whose sums depend on that number."""
 
 
-Strategy = Single | AllReduce
+class ParameterServer(Spec, tag_field="name", tag="parameter_server", frozen=True, kw_only=True):
+    """Weights and optimiser live in servers, sharded by tensor (Li et al., 2014)."""
+
+    mode: Literal["sync", "stale", "async"] = "sync"
+    """'sync': as exact all-reduce, bit for bit. 'stale': a worker may compute with weights that lack the newest
+    `staleness` steps (Ho et al., 2013). 'async': each push is applied as it comes, no worker waits."""
+    servers: Count = 1
+    staleness: Annotated[int, Meta(ge=0)] = 1
+    """Bound of 'stale', in steps; 0 equals 'sync'."""
+    correction: Literal["none", "inverse"] = "none"
+    """'inverse': a push that is t steps stale is applied with 1/(1+t) of the learning rate (Zhang et al., 2016)."""
+
+
+class LocalSgd(Spec, tag_field="name", tag="local_sgd", frozen=True, kw_only=True):
+    """Each worker steps by itself, then all average their weights (Stich, 2019)."""
+
+    steps: Count | None = 16
+    """Local steps of a round; the end of an epoch ends a round too. None: one average, at the end of the run
+    (Zinkevich et al., 2010), with neither validation nor checkpoints before it."""
+    outer_lr: Annotated[float, Meta(gt=0.0)] = 1.0
+    """What of the average change is taken over; 1 and no momentum: the plain average."""
+    outer_momentum: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
+    """Nesterov momentum over rounds (DiLoCo: Douillard et al., 2023, with 0.9 and outer_lr 0.7)."""
+    compression: Literal["none", "bf16", "int8", "top_k"] = "none"
+    """Of the changes that are sent; what it leaves out is sent in later rounds (error feedback: Seide et al., 2014)."""
+    top_k: Annotated[float, Meta(gt=0.0, le=1.0)] = 0.01
+    """Part of the elements that 'top_k' sends."""
+    balance: bool = False
+    """True: a worker that was slow in the last round gets fewer microbatches in the next, and weighs less."""
+
+
+Strategy = Single | AllReduce | ParameterServer | LocalSgd
+Role = Literal["worker", "server"]
 
 
 class Engine(Spec, frozen=True, kw_only=True):
     name: str = "local"
     start_deadline_s: Seconds = 120.0
     """Until every worker of the gang has reported; past it the launch is given up and says who is missing."""
-    silence_deadline_s: Seconds = 60.0
-    """A worker that sends no heartbeat for so long counts as lost."""
+    silence_deadline_s: Seconds = 20.0
+    """A worker that sends no heartbeat for so long counts as lost; one that is slow but alive never does."""
     max_restarts: Annotated[int, Meta(ge=0)] = 3
     """How often a gang is started anew after a lost worker, between two checkpoints."""
+    min_workers: Count | None = None
+    """A gang that cannot be whole goes on with fewer workers, down to so many; None: it never shrinks."""
+    notice_s: Seconds = 25.0
+    """From SIGTERM to SIGKILL where the machine is taken away: the run saves and leaves within it."""
 
 
 class Checkpoints(Spec, frozen=True, kw_only=True):
     every_epochs: Annotated[int, Meta(ge=1)] = 1
+    every_s: Seconds | None = None
+    """Within epochs too, as soon as so many seconds have passed since the last; None: at their ends only."""
     keep: Annotated[int, Meta(ge=2)] = 3
     """The newest so many are kept; their ledger pages always are."""
+    keep_best: bool = False
+    """Keep that of the best validation loss too, and pack it in place of the last."""
+    commit_s: Seconds | None = 1.0
+    """Seconds between commits to memory that outlives a worker, where the engine has such; None: none."""
+
+
+class EarlyStop(Spec, frozen=True, kw_only=True):
+    """End the run when the validation loss has not fallen by `min_delta` for `patience` epochs."""
+
+    patience: Count = 5
+    min_delta: Annotated[float, Meta(ge=0.0)] = 0.0
+
+
+class Transfer(Spec, frozen=True, kw_only=True):
+    """Begin with the trunk of a trained network, under a new head."""
+
+    bundle: str
+    """A path or URI of a bundle or of a run."""
+    train: Literal["all", "head"] = "all"
+    """'head': the trunk stays as it is."""
 
 
 class RunSpec(Spec, frozen=True, kw_only=True):
@@ -70,9 +129,22 @@ class RunSpec(Spec, frozen=True, kw_only=True):
     """A batch is cut into microbatches of this size; the cut, not the number of workers, fixes the arithmetic."""
     seed: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
     optimizer: Optimizer = field(default_factory=Sgd)
-    schedule: Literal["constant", "cosine"] = "constant"
+    schedule: Literal["constant", "cosine", "one_cycle"] = "constant"
+    """'one_cycle': linear up over `warmup_epochs` (0: three tenths of the run), linear down to zero (Smith, 2018)."""
     warmup_epochs: Annotated[float, Meta(ge=0.0)] = 0.0
+    batch_growth: dict[int, Count] = field(default_factory=dict)
+    """Epoch, counted from 0, to the batch size from there on: a larger batch in place of a lower rate (Smith et al.,
+    2018)."""
     label_smoothing: Annotated[float, Meta(ge=0.0, lt=1.0)] = 0.0
+    clip_norm: Annotated[float, Meta(gt=0.0)] | None = None
+    """The gradient of the mean loss is scaled down to this L2 norm where it is larger."""
+    ema: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
+    """Decay of a running average of the weights, which is then what is validated and packed."""
+    early_stop: EarlyStop | None = None
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """Of the arithmetic in a network; its weights, their sums and steps are fp32 always. 'auto': bf16 where this machine
+    is measured to gain from it; what was chosen is written into the run."""
+    transfer: Transfer | None = None
     augment: Augment = field(default_factory=Augment)
     strategy: Strategy = field(default_factory=AllReduce)
     engine: Engine = field(default_factory=Engine)
@@ -98,11 +170,28 @@ class RunSpec(Spec, frozen=True, kw_only=True):
                 "augment.mix mixes samples of one microbatch and needs microbatch_size of at least 2 "
                 f"(got {self.microbatch_size}); raise microbatch_size or set augment.mix=null."
             )
-        if isinstance(self.strategy, Single) and self.workers != 1:
+        self._check_strategy()
+
+    def _check_strategy(self) -> None:
+        strategy = self.strategy
+        if isinstance(strategy, Single) and self.workers != 1:
             raise SpecError(
                 f"strategy 'single' has one worker (got workers={self.workers}); "
                 "choose --strategy all_reduce or --workers 1."
             )
+        if self.clip_norm is not None and isinstance(strategy, ParameterServer) and strategy.servers > 1:
+            raise SpecError(
+                "clip_norm needs the whole gradient in one place, and servers hold a shard each "
+                f"(got strategy.servers={strategy.servers}); set strategy.servers=1 or clip_norm=null."
+            )
+
+    @property
+    def gang_size(self) -> int:
+        """Members: first the workers, then the servers."""
+        return self.workers + (self.strategy.servers if isinstance(self.strategy, ParameterServer) else 0)
+
+    def role(self, rank: int) -> Role:
+        return "worker" if rank < self.workers else "server"
 
     @property
     def num_microbatches(self) -> int:
