@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import msgspec
@@ -112,11 +112,14 @@ class Batches:
         stop = min(start + self._microbatch_size, first + self._batch_size)
         return self._order(place.epoch)[start:stop]
 
-    def places(self, epochs: range, step: int, rank: int, num_workers: int) -> Iterator[Place]:
-        """One worker's microbatches of these epochs, from a step of the first of them on."""
+    def places(self, epochs: range, step: int, held: Callable[[int], tuple[int, int]]) -> Iterator[Place]:
+        """One worker's microbatches of these epochs, from a step of the first of them on.
+
+        `held` gives of a number of microbatches the interval that is the worker's.
+        """
         for epoch in epochs:
             for at in range(step if epoch == epochs.start else 0, self.steps_per_epoch):
-                for index in range(*share(rank, num_workers, self.num_microbatches(at))):
+                for index in range(*held(self.num_microbatches(at))):
                     yield Place(epoch, at, index)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - an epoch and the next; it lives as long as the run

@@ -6,6 +6,7 @@ next (epoch, step) goes on from there with the same remainder, with other number
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple, Self
 
@@ -138,7 +139,7 @@ class Reader:
         self.close()
         feed = Feed(
             self._made,
-            self._batches.places(epochs, step, *self._worker),
+            self._batches.places(epochs, step, functools.partial(share, *self._worker)),
             readers=self._readers,
             ahead=self._ahead,
         )

@@ -5,15 +5,15 @@ from __future__ import annotations
 import pickle
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, NoReturn
 
 from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, GangEvent, Item, Result, check_workers
 from pileus.errors import UsageError
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Job, Joined, Order, Report, Stop
-from pileus.training.exchange.ports import Exchange
 from pileus.training.exchange.threads import Meeting
+from pileus.training.seat import Gathering
 from pileus.training.worker import work
 
 _END_DEADLINE_S = 60.0
@@ -27,8 +27,13 @@ class FakeEngine:
     name = "fake"
     capabilities = Capabilities(strategies=frozenset({"single", "all_reduce"}), processes=False)
 
+    def __init__(self) -> None:
+        self._memory: tuple[str, list[bytes]] = ("", [])
+
     def launch(self, job: Job) -> FakeLaunch:
-        return FakeLaunch(job)
+        if not job.drive or self._memory[0] != job.drive:
+            self._memory = (job.drive, [])
+        return FakeLaunch(job, self._memory[1])
 
     def map(
         self,
@@ -54,16 +59,18 @@ def _sent(value: Any) -> Any:
 
 
 class FakeLaunch:
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, memory: list[bytes]) -> None:
         self._job = job
+        self.memory = memory
+        """What was kept last, or nothing."""
+        self.addresses: tuple[str, ...] = ()
         self.events: queue.Queue[GangEvent] = queue.Queue(maxsize=10_000)
         self.meeting = Meeting(job.spec.workers, job.spec.engine.silence_deadline_s)
         self.whole = threading.Event()
         self.stopped = threading.Event()
         self.ended = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._run, args=(rank,), name=f"worker-{rank}") for rank in range(job.spec.workers)
-        ]
+        ranks = range(job.spec.gang_size)
+        self._threads = [threading.Thread(target=self._run, args=(rank,), name=f"worker-{rank}") for rank in ranks]
         for thread in self._threads:
             thread.start()
 
@@ -74,7 +81,11 @@ class FakeLaunch:
             return None
 
     def send(self, order: Order) -> None:
-        (self.stopped if isinstance(order, Stop) else self.whole).set()
+        if isinstance(order, Stop):
+            self.stopped.set()
+            return
+        self.addresses = order.addresses
+        self.whole.set()
 
     def end(self) -> None:
         self.ended.set()
@@ -104,11 +115,14 @@ class FakeSeat:
     def stop_asked(self) -> bool:
         return self._launch.stopped.is_set()
 
-    def join(self, num_workers: int, session: str, deadline_s: float) -> Exchange:
-        self.report(Joined(rank=self.rank, address=""))
+    def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
+        self.serve("", deadline_s)
+        return Gathering(self._launch.meeting.end(self.rank), self._launch.addresses[num_workers:])
+
+    def serve(self, address: str, deadline_s: float) -> None:
+        self.report(Joined(rank=self.rank, address=address))
         self._launch.whole.wait(deadline_s)
         self.at(0, 0)
-        return self._launch.meeting.end(self.rank)
 
     def report(self, report: Report) -> None:
         self._launch.events.put(report)
@@ -116,6 +130,12 @@ class FakeSeat:
     def at(self, epoch: int, step: int) -> None:
         if self._launch.ended.is_set():
             raise _Killed
+
+    def keep(self, parts: Sequence[memoryview]) -> None:
+        self._launch.memory[:] = [b"".join(parts)]
+
+    def kept(self) -> bytes | None:
+        return next(iter(self._launch.memory), None)
 
     def die(self, whom: str) -> NoReturn:
         if whom != "worker":

@@ -56,6 +56,7 @@ class Controller:
         self._observer = observer
         self._pack = pack
         self._faults = faults
+        self._drive_word = secrets.token_hex(16)
         self._life = Life(Limits(workers=plan.spec.gang_size, max_restarts=plan.spec.engine.max_restarts))
         self._launch: Launch | None = None
         self._heard: dict[int, float] = {}
@@ -163,6 +164,7 @@ class Controller:
             spec=self._spec,
             attempt=attempt,
             session=secrets.token_hex(16),
+            drive=self._drive_word,
             checkpoint=key,
             faults=self._faults,
         )

@@ -30,6 +30,8 @@ from pileus.runs.directory import Plan, RunDirectory
 from pileus.spec.preprocessing import Drawing, Picture, Preprocessing
 from pileus.spec.run import RunSpec
 from pileus.training.checkpoint import Position, Tensors, load_checkpoint, newest_whole
+from pileus.training.lanes import WEIGHTS
+from pileus.training.update import AVERAGE
 
 _BATCH = 256
 _CERTAIN = 0.9
@@ -84,8 +86,9 @@ def _exported(spec: RunSpec, records: RecordSet, tensors: Tensors) -> bytes:
     shape = shape_of(records, spec.data.size)
     network = build(spec.model, shape, len(records.classes), spec.seed)
     with torch.no_grad():
-        for name, parameter in network.named_parameters():
-            parameter.copy_(torch.from_numpy(np.array(tensors[f"weights/{name}"])))
+        for name, tensor in [*network.named_parameters(), *network.named_buffers()]:
+            if (trained := tensors.get(AVERAGE + name, tensors.get(WEIGHTS + name))) is not None:
+                tensor.copy_(torch.from_numpy(np.array(trained)))
     return export_onnx(network, *shape)
 
 

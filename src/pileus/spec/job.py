@@ -34,6 +34,8 @@ class Job(Spec, frozen=True, kw_only=True):
     """Counts the gangs of a run from 1; a worker of an old attempt is refused by its peers."""
     session: str
     """A random word that peers show each other; not kept."""
+    drive: str = ""
+    """A random word of the controller's drive: what its workers keep in memory is found again by it."""
     checkpoint: str | None = None
     """Key of the checkpoint to start from; None: the beginning."""
     faults: tuple[Fault, ...] = ()

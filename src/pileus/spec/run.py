@@ -142,8 +142,8 @@ class RunSpec(Spec, frozen=True, kw_only=True):
     """Decay of a running average of the weights, which is then what is validated and packed."""
     early_stop: EarlyStop | None = None
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    """Of the arithmetic in a network; its weights, their sums and steps are fp32 always. 'auto': bf16 where this machine
-    is measured to gain from it; what was chosen is written into the run."""
+    """Of the arithmetic in a network; its weights, their sums and steps are fp32 always. 'auto': bf16 where this
+    machine is measured to gain from it; what was chosen is written into the run."""
     transfer: Transfer | None = None
     augment: Augment = field(default_factory=Augment)
     strategy: Strategy = field(default_factory=AllReduce)

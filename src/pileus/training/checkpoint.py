@@ -38,6 +38,20 @@ class Position(Spec, frozen=True, kw_only=True):
     epoch_samples: float = 0.0
     """Sums over the steps of the present epoch."""
 
+    def after(self, num_samples: int) -> Position:
+        """One step of so many samples later."""
+        return msgspec.structs.replace(
+            self, step=self.step + 1, global_step=self.global_step + 1, samples=self.samples + num_samples
+        )
+
+    def with_totals(self, loss: float, correct: float, samples: float) -> Position:
+        return msgspec.structs.replace(
+            self,
+            epoch_loss=self.epoch_loss + loss,
+            epoch_correct=self.epoch_correct + correct,
+            epoch_samples=self.epoch_samples + samples,
+        )
+
 
 class CheckpointManifest(Spec, frozen=True, kw_only=True):
     position: Position

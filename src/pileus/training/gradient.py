@@ -6,6 +6,7 @@ a SUM over samples; it is divided once, by the global count, after the reduction
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -16,13 +17,14 @@ from torch.nn import functional
 
 from pileus.data.batches import Microbatch
 from pileus.data.random import stream
+from pileus.errors import Diverged
 from pileus.models.layers import SeededDropout
-from pileus.training.layout import Layout, adopt
+from pileus.training.layout import Layout, adopt, batch_norms
 from pileus.training.tree import Vector
 
 _DROPOUT = 3
-NUM_TOTALS = 4
-"""Behind the gradient stand loss sum, correct answers, samples, and requests to stop."""
+NUM_TOTALS = 5
+"""Behind the gradient and the norm layers' statistics stand the figures of `Totals`."""
 
 
 class Totals(NamedTuple):
@@ -31,40 +33,54 @@ class Totals(NamedTuple):
     loss: float
     correct: float
     samples: float
-    stops: float
+    stops: float = 0.0
+    """Requests to leave after this step."""
+    commits: float = 0.0
+    """Requests to commit after this step."""
 
     @classmethod
     def of(cls, vector: Vector) -> Totals:
         return cls(*(float(value) for value in vector[-NUM_TOTALS:]))
 
+    def __add__(self, other: tuple[float, ...]) -> Totals:  # type: ignore[override]  # sums, where tuples are joined
+        return Totals(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
+
 
 class Lane:
     """One network over the shared weights; used by one thread at a time."""
 
-    def __init__(
-        self, network: nn.Module, layout: Layout, weights: NDArray[np.float32], label_smoothing: float
-    ) -> None:
-        adopt(network, layout, weights)
+    def __init__(self, network: nn.Module, layout: Layout, state: NDArray[np.float32], label_smoothing: float) -> None:
+        adopt(network, layout, state)
         self._network = network
         self._layout = layout
-        self._parameters = list(network.parameters())
+        self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self._norms = [norm for _, norm in batch_norms(network)]
         self._label_smoothing = label_smoothing
         self._dropouts = [module for module in network.modules() if isinstance(module, SeededDropout)]
 
     def gradient(self, microbatch: Microbatch, seeds: tuple[int, int, int], into: Vector) -> None:
-        """Write the summed gradient and the totals into `into`, (layout.size + NUM_TOTALS,).
+        """Write the summed gradient, statistics and totals into `into`, (layout.num_summed + NUM_TOTALS,).
 
-        `seeds` is (seed, global step, microbatch).
+        `seeds` is (seed, global step, microbatch). Diverged where the loss or the gradient is not finite.
         """
         self._network.train()
         for index, dropout in enumerate(self._dropouts):
             dropout.generator.manual_seed(stream(_DROPOUT, *seeds, index) >> 1)
         into[:] = 0.0
-        for parameter, view in zip(self._parameters, self._layout.views(torch.from_numpy(into)), strict=True):
+        flat = torch.from_numpy(into)
+        for parameter, view in zip(self._parameters, self._layout.views(flat, self._layout.parameters), strict=True):
             parameter.grad = view
         logits_NK, loss = self._loss(microbatch)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         self._write_totals(logits_NK, loss, microbatch, into)
+        self._write_statistics(len(microbatch.labels_N), flat)
+        gradient = into[: self._layout.num_trained]
+        if not (math.isfinite(loss.item()) and math.isfinite(np.dot(gradient, gradient))):
+            what = "gradient" if math.isfinite(loss.item()) else "loss"
+            raise Diverged(
+                f"the {what} is not finite at step {seeds[1]}, microbatch {seeds[2]}; the last checkpoint is kept: "
+                "lower optimizer.lr, raise warmup_epochs or set clip_norm."
+            )
 
     def evaluate(self, microbatch: Microbatch, into: Vector) -> None:
         """Write the totals alone into `into`, (NUM_TOTALS,)."""
@@ -78,11 +94,17 @@ class Lane:
         smoothing = self._label_smoothing if self._network.training else 0.0
         return logits_NK, _loss_sum(logits_NK, microbatch, smoothing)
 
+    def _write_statistics(self, num_samples: int, flat: torch.Tensor) -> None:
+        views = iter(self._layout.views(flat, self._layout.statistics))
+        for norm in self._norms:
+            torch.mul(norm.batch_mean, num_samples, out=next(views))
+            torch.mul(norm.batch_var, num_samples, out=next(views))
+
     @staticmethod
     def _write_totals(logits_NK: torch.Tensor, loss: torch.Tensor, microbatch: Microbatch, into: Vector) -> None:
         answers = logits_NK.detach().argmax(dim=1).numpy()
         correct = np.count_nonzero(answers == _main_labels(microbatch))
-        into[-NUM_TOTALS:] = (loss.item(), correct, len(answers), 0.0)
+        into[-NUM_TOTALS:] = Totals(loss.item(), float(correct), len(answers))
 
 
 def _loss_sum(logits_NK: torch.Tensor, microbatch: Microbatch, smoothing: float) -> torch.Tensor:

@@ -20,6 +20,7 @@ from pileus.spec.values import Spec, canonical_json, digest
 from pileus.store import Store
 
 _LENGTH = struct.Struct("<I")
+_NO_MARKS = np.empty(0, np.uint32)
 
 
 class PageHead(Spec, frozen=True, kw_only=True):
@@ -30,24 +31,44 @@ class PageHead(Spec, frozen=True, kw_only=True):
     samples: int
     previous: str | None
     """Key of the page before it, which holds that page's hash."""
+    first_global_step: int = 0
+    marked: bool = False
+    """Whether the page has a mark for each of its steps."""
 
 
 class Page(NamedTuple):
     head: PageHead
     positions: NDArray[np.uint32]
     """Positions in the record set, in the order of steps and microbatches."""
+    marks: NDArray[np.uint32] = _NO_MARKS
+    """CRC32C of the weights after each step of the page; none where the strategy does not agree after each."""
+
+
+class WrittenPage(NamedTuple):
+    key: str
+    content: bytes
+
+
+def written(page: Page) -> WrittenPage:
+    """What a page is on disk; its key holds its hash."""
+    head = canonical_json(page.head)
+    arrays = (page.positions, page.marks)
+    content = _LENGTH.pack(len(head)) + head + b"".join(array.astype("<u4").tobytes() for array in arrays)
+    return WrittenPage(f"ledger/{page.head.epoch:05d}-{page.head.last_step:08d}-{digest(content)}.page", content)
+
+
+def put_page(store: Store, page: WrittenPage) -> None:
+    """The same page put twice is one page."""
+    try:
+        store.put(page.key, page.content, if_absent=True)
+    except AlreadyExists:
+        assert store.get(page.key).content == page.content
 
 
 def write_page(store: Store, page: Page) -> str:
-    """Returns the page's key; the same page written twice is one page."""
-    head = canonical_json(page.head)
-    content = _LENGTH.pack(len(head)) + head + page.positions.astype("<u4").tobytes()
-    key = f"ledger/{page.head.epoch:05d}-{page.head.last_step:08d}-{digest(content)}.page"
-    try:
-        store.put(key, content, if_absent=True)
-    except AlreadyExists:
-        assert store.get(key).content == content
-    return key
+    """Returns the page's key."""
+    put_page(store, made := written(page))
+    return made.key
 
 
 def read_page(store: Store, key: str) -> Page:
@@ -60,7 +81,8 @@ def read_page(store: Store, key: str) -> Page:
         raise Damaged(f"ledger page {key} of {store.uri} is missing; the run cannot be proved.") from error
     (length,) = _LENGTH.unpack_from(content)
     head = msgspec.json.decode(content[_LENGTH.size : _LENGTH.size + length], type=PageHead)
-    return Page(head, np.frombuffer(content, "<u4", offset=_LENGTH.size + length))
+    numbers = np.frombuffer(content, "<u4", offset=_LENGTH.size + length)
+    return Page(head, numbers[: head.samples], numbers[head.samples :])
 
 
 def pages_back_from(store: Store, key: str | None) -> Iterator[Page]:

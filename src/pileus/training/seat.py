@@ -1,11 +1,21 @@
-"""A worker's place in a gang: what an engine gives it, and all that it needs of the engine."""
+"""A member's place in a gang: what an engine gives it, and all that it needs of the engine."""
 
 from __future__ import annotations
 
-from typing import NoReturn, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, NoReturn, Protocol
 
 from pileus.spec.job import Report
 from pileus.training.exchange.ports import Exchange
+
+
+class Gathering(NamedTuple):
+    """A whole gang, as one worker sees it."""
+
+    exchange: Exchange
+    """With the other workers."""
+    servers: tuple[str, ...] = ()
+    """HOST:PORT of each parameter server, in the order of their ranks."""
 
 
 class Seat(Protocol):
@@ -22,14 +32,29 @@ class Seat(Protocol):
         """True once the controller has asked for an orderly end."""
         ...
 
-    def join(self, num_workers: int, session: str, deadline_s: float) -> Exchange:
-        """Report in and wait until the whole gang is there. PeerLost past the deadline."""
+    def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
+        """As a worker: report in and wait until the whole gang is there. PeerLost past the deadline."""
+        ...
+
+    def serve(self, address: str, deadline_s: float) -> None:
+        """As a server that listens at `address`: as `join`."""
         ...
 
     def report(self, report: Report) -> None: ...
 
     def at(self, epoch: int, step: int) -> None:
         """Note the position that the next heartbeats carry."""
+        ...
+
+    def keep(self, parts: Sequence[memoryview]) -> None:
+        """Have these bytes outlive this worker, in memory, in place of those kept before; it may do nothing.
+
+        What is cut short by a death leaves those before.
+        """
+        ...
+
+    def kept(self) -> bytes | None:
+        """What a worker of this drive's gangs kept last; the same on every worker of a gang."""
         ...
 
     def die(self, whom: str) -> NoReturn:

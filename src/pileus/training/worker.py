@@ -1,10 +1,10 @@
-"""A worker of a gang: from its job to its last word. The same program on every engine."""
+"""A member of a gang: from its job to its last word. The same program on every engine."""
 
 from __future__ import annotations
 
-import math
 import time
 import traceback
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -15,33 +15,39 @@ from pileus.data.feed import Feed
 from pileus.data.ports import Split
 from pileus.errors import Damaged, Diverged, PeerLost, PileusError, StoreError, UsageError
 from pileus.records.read import RecordSet, open_records
-from pileus.spec.job import Cause, Checkpointed, EpochDone, Failed, Fault, Finished, Job, Stopped
+from pileus.spec.job import Cause, EpochDone, Failed, Fault, Finished, Job, Stopped
 from pileus.spec.run import RunSpec
 from pileus.store import open_store
-from pileus.training.checkpoint import Position, load_checkpoint, prune, write_checkpoint
+from pileus.training.checkpoint import Position, load_checkpoint
 from pileus.training.exchange.ports import Exchange
 from pileus.training.figures import note_figures
-from pileus.training.gradient import Lane
-from pileus.training.ledger import Page, PageHead, write_page
-from pileus.training.replica import Problem, Replica
+from pileus.training.gradient import NUM_TOTALS, Lane, Totals
+from pileus.training.lanes import Problem, Seconds
+from pileus.training.ledger import written
+from pileus.training.saving import Commit, Saving, unpacked
 from pileus.training.schedule import learning_rate
-from pileus.training.seat import Seat
+from pileus.training.seat import Gathering, Seat
+from pileus.training.strategies.make import make_learner
+from pileus.training.strategies.ports import Learner, Task
 from pileus.training.taken import Taken
 from pileus.training.tree import Vector
 
 _EVALUATION_SAMPLES = 256
+_STOPS, _COMMITS = (Totals._fields.index(name) - NUM_TOTALS for name in ("stops", "commits"))
+_TO_MEMORY, _TO_DISK = 1.0, 2.0
+"""What a commit asked for by rank 0 is."""
 
 
 def work(job: Job, seat: Seat) -> bool:
     """Join the gang, train to the end, report. False where it ended badly, which has then been reported."""
     worker: Worker | None = None
-    exchange: Exchange | None = None
+    gathering: Gathering | None = None
     try:
         torch.set_num_threads(1)
         records = open_records(job.records_uri)
         parts = {split: _load(records, split, job.spec) for split in (Split.TRAIN, Split.VALIDATION)}
-        exchange = seat.join(job.spec.workers, job.session, job.spec.engine.start_deadline_s)
-        worker = Worker(job, seat, exchange, parts, num_classes=len(records.classes))
+        gathering = seat.join(job.spec.workers, job.session, job.spec.engine.start_deadline_s)
+        worker = Worker(job, seat, gathering, parts, num_classes=len(records.classes))
         worker.run()
     except Exception as error:
         step = worker.position.global_step if worker else 0
@@ -53,8 +59,8 @@ def work(job: Job, seat: Seat) -> bool:
     finally:
         if worker:
             worker.close()
-        if exchange:
-            exchange.close()
+        if gathering:
+            gathering.exchange.close()
     return True
 
 
@@ -80,22 +86,27 @@ class CommittedFault(PileusError):  # noqa: N818
 
 
 class Worker:
-    def __init__(self, job: Job, seat: Seat, exchange: Exchange, parts: dict[Split, Part], *, num_classes: int) -> None:
+    def __init__(
+        self, job: Job, seat: Seat, gathering: Gathering, parts: dict[Split, Part], *, num_classes: int
+    ) -> None:
         self._job = job
         self._spec = job.spec
         self._seat = seat
+        self._exchange: Exchange = gathering.exchange
         self._store = open_store(job.run_uri)
         self._train, self._validation = parts[Split.TRAIN], parts[Split.VALIDATION]
-        problem = Problem(self._train.shape, num_classes)
         self._num_lanes = self._spec.lanes or seat.cores
-        self._replica = Replica(self._spec, problem, exchange, self._num_lanes)
+        problem = Problem(self._train.shape, num_classes)
+        self._learner: Learner = make_learner(self._spec, problem, gathering, self._num_lanes)
         self._batches = Batches(len(self._train), self._spec.batch_size, self._spec.microbatch_size, self._spec.seed)
         self._steps_per_epoch = self._batches.steps_per_epoch
-        self._share = exchange.rank, exchange.size
         self._feed: Feed[Place, Microbatch] | None = None
         self._ledger: str | None = None
-        self._taken = Taken(exchange, self._spec.microbatch_size)
+        self._taken = Taken(self._exchange)
         self._page_start = 0
+        self._unsettled = Totals(0.0, 0.0, 0.0)
+        """This worker's own, where each step tells no more."""
+        self._saving = Saving(self._store, seat, self._spec.checkpoints.keep) if seat.rank == 0 else None
         self._phases = {"checkpoint": 0.0}
         """Seconds in this epoch; what a checkpoint took counts to the epoch after it."""
         self.position = Position()
@@ -103,58 +114,91 @@ class Worker:
     def close(self) -> None:
         if self._feed:
             self._feed.close()
-        self._replica.close()
+        if self._saving:
+            self._saving.close()
+        self._learner.close()
 
     def run(self) -> None:
-        if self._job.checkpoint:
-            checkpoint, tensors = load_checkpoint(self._store, self._job.checkpoint)
-            self._replica.restore(tensors)
-            self.position, self._ledger = checkpoint.manifest.position, checkpoint.manifest.ledger
-            self._page_start = self.position.step
+        self._take_up()
         self._feed = self._opened_feed()
         while self.position.epoch < self._spec.epochs:
             if not self._epoch(self._feed):
                 self._checkpoint()
+                self._saved()
                 self._seat.report(Stopped(rank=self._seat.rank, step=self.position.global_step))
                 return
+        self._saved()
         self._seat.report(
-            Finished(rank=self._seat.rank, step=self.position.global_step, fingerprint=self._replica.fingerprint())
+            Finished(rank=self._seat.rank, step=self.position.global_step, fingerprint=self._learner.fingerprint())
         )
+
+    def _take_up(self) -> None:
+        """Go on from the checkpoint of the job, or from what is kept in memory where that is newer."""
+        at = -1
+        if self._job.checkpoint:
+            checkpoint, tensors = load_checkpoint(self._store, self._job.checkpoint)
+            self.position, self._ledger = checkpoint.manifest.position, checkpoint.manifest.ledger
+            self._page_start, at = self.position.step, self.position.global_step
+        kept = self._seat.kept()
+        commit = unpacked(kept) if kept is not None else None
+        if commit is not None and commit.position.global_step > at:
+            self.position, self._ledger, self._page_start = commit.position, commit.ledger, commit.page_start
+            self._taken.pending = commit.pending
+            tensors, at = commit.tensors, commit.position.global_step
+        if at >= 0:
+            self._learner.restore(tensors)
 
     def _opened_feed(self) -> Feed[Place, Microbatch]:
         """This worker's microbatches from the present position to the end of the run."""
         spec, here = self._spec, self.position
         readers = num_readers(self._train, spec.reading, self._seat.cores)
-        places = self._batches.places(range(here.epoch, spec.epochs), here.step, *self._share)
+        places = self._batches.places(range(here.epoch, spec.epochs), here.step, self._held)
 
         def made(place: Place) -> Microbatch:
             return self._train.augmented(self._batches.rows(place), spec.augment, spec.seed, place.epoch)
 
         return Feed(made, places, readers=readers, ahead=spec.reading.ahead or 2 * readers)
 
+    def _held(self, num_microbatches: int) -> tuple[int, int]:
+        return self._learner.held(Task(0, num_microbatches, 0.0))
+
     def _epoch(self, feed: Feed[Place, Microbatch]) -> bool:
         """Train the rest of the present epoch; False when asked to stop on the way."""
         started = time.perf_counter()
-        self._replica.compute_s = self._replica.exchange_s = feed.stall_s = 0.0
-        self._phases |= {"optimizer": 0.0, "validation": 0.0}
+        self._learner.seconds, feed.stall_s = Seconds(), 0.0
+        self._phases["validation"] = 0.0
         while self.position.step < self._steps_per_epoch:
-            if self._step(feed):
+            asked = self._step(feed)
+            if asked.stops > 0:
                 return False
-        compute_s, exchange_s = self._replica.compute_s, self._replica.exchange_s
-        validation = self._evaluated(self._validation)
+            if asked.commits > 0:
+                self._commit(to_disk=asked.commits >= _TO_DISK)
+        last = self.position.epoch + 1 == self._spec.epochs
+        whole = last or self._learner.may_settle
+        if whole:
+            self._settle()
+        seconds = self._learner.seconds
+        validation = self._evaluated(self._validation) if whole else (None, None)
         data_s = feed.stall_s / self._num_lanes
-        self._phases |= {"data": data_s, "compute": compute_s - data_s, "exchange": exchange_s}
+        self._phases |= asdict(seconds) | {"data": data_s, "compute": seconds.compute - data_s}
         done = self.position
         if self._seat.rank == 0:
             self._tell_epoch(validation, time.perf_counter() - started)
         self._phases["checkpoint"] = 0.0
         self.position = Position(epoch=done.epoch + 1, global_step=done.global_step, samples=done.samples)
-        last = self.position.epoch == self._spec.epochs
-        if last or self.position.epoch % self._spec.checkpoints.every_epochs == 0:
+        if whole and (last or self.position.epoch % self._spec.checkpoints.every_epochs == 0):
             self._checkpoint()
         else:
             self._page()
         return True
+
+    def _settle(self) -> None:
+        """Have the same state on every worker, and the totals of all in the position."""
+        self._learner.settle()
+        if self._learner.tells_all:
+            return
+        totals, self._unsettled = summed(self._exchange, self._unsettled), Totals(0.0, 0.0, 0.0)
+        self.position = self.position.with_totals(totals.loss, totals.correct, totals.samples)
 
     def _tell_epoch(self, validation: tuple[float | None, float | None], seconds: float) -> None:
         """Note and report the epoch whose last step is done."""
@@ -170,17 +214,17 @@ class Worker:
             lr=learning_rate(self._spec, done.global_step - 1, self._steps_per_epoch),
             seconds=seconds,
             phases_s=dict(self._phases),
-            fingerprint=self._replica.fingerprint(),
+            fingerprint=self._learner.fingerprint(),
         )
         note_figures(self._store, figures)
         self._seat.report(figures)
 
-    def _step(self, feed: Feed[Place, Microbatch]) -> bool:
-        """One global step; True when rank 0 has been asked to stop."""
+    def _step(self, feed: Feed[Place, Microbatch]) -> Totals:
+        """One global step. What it tells of stops and commits is the same on every worker."""
         here = self.position
         self._seat.at(here.epoch, here.global_step)
         for fault in self._job.faults:
-            self._commit(fault)
+            self._commit_fault(fault)
         num_samples = self._batches.size(here.step)
         taken: dict[int, NDArray[np.uint32]] = {}
 
@@ -189,30 +233,29 @@ class Worker:
             microbatch = feed.take(place)
             taken[index] = self._train.positions_N[self._batches.rows(place)].astype(np.uint32)
             lane.gradient(microbatch, (self._spec.seed, here.global_step, index), into)
-            if index == 0 and self._seat.stop_asked:
-                into[-1] = 1.0
+            if index == 0 and self._saving is not None:
+                self._ask(self._saving, into)
 
-        gradient, totals = self._replica.gradient(self._batches.num_microbatches(here.step), leaf)
-        if not math.isfinite(totals.loss):
-            raise Diverged(
-                f"the loss is not finite at step {here.global_step} (epoch {here.epoch}); "
-                "the last checkpoint is kept: lower optimizer.lr or raise warmup_epochs."
-            )
-        started = time.perf_counter()
         lr = learning_rate(self._spec, here.global_step, self._steps_per_epoch)
-        self._replica.step(gradient, lr, here.global_step + 1)
-        self._phases["optimizer"] += time.perf_counter() - started
-        self._taken.note(num_samples, [taken[index] for index in sorted(taken)])
-        self.position = Position(
-            epoch=here.epoch,
-            step=here.step + 1,
-            global_step=here.global_step + 1,
-            samples=here.samples + num_samples,
-            epoch_loss=here.epoch_loss + totals.loss,
-            epoch_correct=here.epoch_correct + totals.correct,
-            epoch_samples=here.epoch_samples + totals.samples,
-        )
-        return totals.stops > 0
+        totals = self._learner.step(Task(here.global_step, self._batches.num_microbatches(here.step), lr), leaf)
+        mark = self._learner.mark() if self._saving is not None else None
+        self._taken.note([taken[index] for index in sorted(taken)], mark)
+        after = here.after(num_samples)
+        if self._learner.tells_all:
+            after = after.with_totals(totals.loss, totals.correct, totals.samples)
+        else:
+            self._unsettled += totals
+        self.position = after
+        return totals
+
+    def _ask(self, saving: Saving, into: Vector) -> None:
+        """On rank 0: ask all for what is due after this step."""
+        checkpoints = self._spec.checkpoints
+        into[_STOPS] = self._seat.stop_asked
+        if saving.checkpoint_due(checkpoints.every_s):
+            into[_COMMITS] = _TO_DISK
+        elif saving.commit_due(checkpoints.commit_s):
+            into[_COMMITS] = _TO_MEMORY
 
     def _evaluated(self, part: Part) -> tuple[float | None, float | None]:
         """Mean loss and accuracy over a part, None where it is empty."""
@@ -225,44 +268,65 @@ class Worker:
         def leaf(lane: Lane, index: int, into: Vector) -> None:
             lane.evaluate(part.plain(leaves[index]), into)
 
-        totals = self._replica.evaluate(len(leaves), leaf)
+        totals = self._learner.evaluate(len(leaves), leaf)
         self._phases["validation"] += time.perf_counter() - started
         return totals.loss / totals.samples, totals.correct / totals.samples
 
-    def _checkpoint(self) -> None:
-        self._page()
+    def _commit(self, *, to_disk: bool) -> None:
+        """Within an epoch."""
+        if not self._learner.may_settle:
+            return
+        self._settle()
+        if to_disk:
+            self._checkpoint()
+            return
         started = time.perf_counter()
-        if self._seat.rank == 0:
-            tensors, fingerprint = self._replica.tensors(), self._replica.fingerprint()
-            key = write_checkpoint(self._store, tensors, self.position, fingerprint, self._ledger)
-            prune(self._store, key, self._spec.checkpoints.keep)
-            self._seat.report(Checkpointed(key=key, epoch=self.position.epoch, step=self.position.global_step))
+        self._taken.gather()
+        if self._saving is not None:
+            self._saving.commit(self._present())
         self._phases["checkpoint"] += time.perf_counter() - started
+
+    def _checkpoint(self) -> None:
+        started = time.perf_counter()
+        self._settle()
+        self._page()
+        if self._saving is not None:
+            self._saving.checkpoint(self._present(), self._learner.fingerprint())
+        self._phases["checkpoint"] += time.perf_counter() - started
+
+    def _present(self) -> Commit:
+        """On rank 0; the tensors change with the next step."""
+        return Commit(self._learner.tensors(), self.position, self._ledger, self._page_start, self._taken.pending)
+
+    def _saved(self) -> None:
+        if self._saving is not None:
+            self._saving.wait()
 
     def _page(self) -> None:
-        """Gather what was taken since the last page, and have rank 0 write it."""
-        started = time.perf_counter()
-        positions = self._taken.gathered()
-        if positions is not None:
-            self._ledger = write_page(self._store, Page(self._page_head(len(positions)), positions))
-        self._page_start = self.position.step
-        self._phases["checkpoint"] += time.perf_counter() - started
-
-    def _page_head(self, samples: int) -> PageHead:
-        """Of the steps since the last page; they all belong to one epoch."""
+        """Gather what was taken since the last page, and have rank 0 write it with what it writes next."""
+        self._taken.gather()
         ended_epoch = self.position.step == 0
-        return PageHead(
-            epoch=self.position.epoch - ended_epoch,
-            first_step=self._page_start,
-            last_step=self._steps_per_epoch if ended_epoch else self.position.step,
-            samples=samples,
-            previous=self._ledger,
-        )
+        epoch = self.position.epoch - ended_epoch
+        steps = self._page_start, self._steps_per_epoch if ended_epoch else self.position.step
+        page = self._taken.page(epoch, steps, self.position.global_step - (steps[1] - steps[0]), self._ledger)
+        if page is not None and self._saving is not None:
+            self._saving.page(made := written(page))
+            self._ledger = made.key
+        self._page_start = self.position.step
 
-    def _commit(self, fault: Fault) -> None:
+    def _commit_fault(self, fault: Fault) -> None:
         due = (self._seat.rank, self.position.global_step, self._job.attempt)
         if (fault.rank, fault.step, fault.attempt) != due:
             return
         if fault.kind == "raise":
             raise CommittedFault(f"fault asked for at rank {fault.rank}, step {fault.step}")
         self._seat.die("worker" if fault.kind == "kill_worker" else "controller")
+
+
+def summed(exchange: Exchange, own: Totals) -> Totals:
+    """Over all workers, in the order of ranks: the same on each."""
+    peers = [rank for rank in range(exchange.size) if rank != exchange.rank]
+    mine = np.asarray(own, np.float64)
+    told = {peer: np.empty_like(mine) for peer in peers} | {exchange.rank: mine}
+    exchange.swap({peer: [mine] for peer in peers}, {peer: [told[peer]] for peer in peers})
+    return Totals(*(float(value) for value in np.sum([told[rank] for rank in sorted(told)], axis=0)))

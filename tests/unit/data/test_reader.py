@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from pileus.data.batches import Batches, Place
+from pileus.data.batches import Batches, Place, share
 from pileus.data.ports import Split
 from pileus.data.reader import Batch, Reader
 from pileus.errors import Damaged, PileusError, SourceError, SpecError, UsageError
@@ -229,9 +230,9 @@ def test_a_damaged_record_ends_the_epoch_and_is_named(tmp_path: Path) -> None:
 
 def test_places_are_dealt_out_wholly_and_apart() -> None:
     batches = Batches(103, batch_size=20, microbatch_size=3, seed=0)
-    parts = [list(batches.places(range(2), 1, rank, 3)) for rank in range(3)]
+    parts = [list(batches.places(range(2), 1, partial(share, rank, 3))) for rank in range(3)]
     places = [place for part in parts for place in part]
     assert len(places) == len(set(places))
-    assert set(places) == set(batches.places(range(2), 1, 0, 1))
+    assert set(places) == set(batches.places(range(2), 1, partial(share, 0, 1)))
     assert Place(0, 0, 0) not in places and Place(1, 0, 0) in places
-    assert sum(len(batches.rows(place)) for place in batches.places(range(1), 0, 0, 1)) == 103
+    assert sum(len(batches.rows(place)) for place in batches.places(range(1), 0, partial(share, 0, 1))) == 103

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from pileus.data.batches import share
+from pileus.training.exchange.ports import Alone
 from pileus.training.exchange.threads import Meeting
-from pileus.training.taken import Positions, Taken
+from pileus.training.ledger import Page
+from pileus.training.taken import Taken
 
 MICROBATCH = 4
 
@@ -22,24 +24,36 @@ def test_the_order_is_that_of_one_worker(workers: int) -> None:
         np.arange(32, 37, dtype=np.uint32),
     ]
     meeting = Meeting(workers, deadline_s=20.0)
-    results: list[Positions | None] = [None] * workers
-    second: list[Positions | None] = [None] * workers
+    pages: dict[int, list[Page | None]] = {}
 
     def one(rank: int) -> None:
-        taken = Taken(meeting.end(rank), MICROBATCH)
-        for batch in batches:
+        taken = Taken(meeting.end(rank))
+        for number, batch in enumerate(batches):
             microbatches = [batch[start : start + MICROBATCH] for start in range(0, len(batch), MICROBATCH)]
             low, high = share(rank, workers, len(microbatches))
-            taken.note(len(batch), microbatches[low:high])
-        results[rank] = taken.gathered()
-        second[rank] = taken.gathered()
+            taken.note(microbatches[low:high], number if rank == 0 else None)
+            if number == 1:
+                taken.gather()
+        taken.gather()
+        pages[rank] = [taken.page(0, (0, 3), 0, None) for _ in range(2)]
 
     threads = [threading.Thread(target=one, args=(rank,)) for rank in range(workers)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(30)
-    assert results[0] is not None
-    assert results[0].tolist() == list(range(37))
-    assert results[1:] == [None] * (workers - 1)
-    assert second == [None] * workers
+    page, nothing = pages.pop(0)
+    assert page is not None
+    assert page.positions.tolist() == list(range(37))
+    assert (page.marks.tolist(), page.head.marked) == ([0, 1, 2], True)
+    assert nothing is None
+    assert all(each == [None, None] for each in pages.values())
+
+
+def test_a_page_without_all_of_its_marks_has_none() -> None:
+    taken = Taken(Alone())
+    taken.note([np.arange(3, dtype=np.uint32)], None)
+    taken.gather()
+    page = taken.page(0, (0, 1), 0, None)
+    assert page is not None
+    assert (page.head.marked, len(page.marks)) == (False, 0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -42,12 +43,30 @@ class Channel:
         with self._lock:
             self._link.sendall(_LENGTH.pack(len(content)) + content)
 
+    def send_with(self, message: msgspec.Struct, descriptors: Sequence[int]) -> None:
+        """The first message of a channel, and open files along with it."""
+        content = msgspec.msgpack.encode(message)
+        with self._lock:
+            sent = socket.send_fds(self._link, [_LENGTH.pack(len(content)) + content], list(descriptors))
+            self._link.sendall((_LENGTH.pack(len(content)) + content)[sent:])
+
+    def receive_with(self, kind: Any, num_descriptors: int) -> tuple[list[Any] | None, list[int]]:
+        """As `receive`, and the open files that came along."""
+        try:
+            part, descriptors, _, _ = socket.recv_fds(self._link, 1 << 16, num_descriptors)
+        except OSError:
+            return None, []
+        return self._whole(part, kind), descriptors
+
     def receive(self, kind: Any) -> list[Any] | None:
         """Block for bytes, and give the messages that are now whole; None when the other end is gone."""
         try:
             part = self._link.recv(1 << 16)
         except OSError:
             return None
+        return self._whole(part, kind)
+
+    def _whole(self, part: bytes, kind: Any) -> list[Any] | None:
         if not part:
             return None
         self._pending += part

@@ -12,23 +12,27 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Sequence
 from typing import NoReturn
 
 from pileus.engines.local.channel import Channel, Posting
+from pileus.engines.local.memory import Memory
 from pileus.errors import PeerLost
 from pileus.spec.job import Beat, Joined, Order, Peers, Report, Stop
-from pileus.training.exchange.ports import Alone, Exchange
+from pileus.training.exchange.ports import Alone
 from pileus.training.exchange.sockets import Listener
+from pileus.training.seat import Gathering
 from pileus.training.worker import work
 
 _BEAT_S = 1.0
 
 
 class ProcessSeat:
-    def __init__(self, posting: Posting, channel: Channel) -> None:
+    def __init__(self, posting: Posting, channel: Channel, memory: Memory) -> None:
         self.rank = posting.rank
         self.cores = posting.cores
         self._channel = channel
+        self._memory = memory
         self._controller_pid = posting.controller_pid
         self._position = (0, 0)
         self._stop = threading.Event()
@@ -41,12 +45,17 @@ class ProcessSeat:
     def stop_asked(self) -> bool:
         return self._stop.is_set()
 
-    def join(self, num_workers: int, session: str, deadline_s: float) -> Exchange:
+    def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
         listener = Listener() if num_workers > 1 else None
-        self.report(Joined(rank=self.rank, address=listener.address if listener else ""))
+        self.serve(listener.address if listener else "", deadline_s)
+        workers, servers = self._peers[:num_workers], self._peers[num_workers:]
+        exchange = listener.connect(self.rank, workers, session, deadline_s) if listener else Alone()
+        return Gathering(exchange, servers)
+
+    def serve(self, address: str, deadline_s: float) -> None:
+        self.report(Joined(rank=self.rank, address=address))
         if not self._whole.wait(deadline_s):
             raise PeerLost(f"rank {self.rank} waited {deadline_s:g} s for the gang to be whole.")
-        return listener.connect(self.rank, self._peers, session, deadline_s) if listener else Alone()
 
     def report(self, report: Report) -> None:
         try:
@@ -56,6 +65,12 @@ class ProcessSeat:
 
     def at(self, epoch: int, step: int) -> None:
         self._position = (epoch, step)
+
+    def keep(self, parts: Sequence[memoryview]) -> None:
+        self._memory.keep(parts)
+
+    def kept(self) -> bytes | None:
+        return self._memory.kept()
 
     def die(self, whom: str) -> NoReturn:
         os.kill(os.getpid() if whom == "worker" else self._controller_pid, signal.SIGKILL)
@@ -86,10 +101,11 @@ def live(channel_descriptor: int, stderr_descriptor: int) -> NoReturn:
     os.close(stderr_descriptor)
     try:
         channel = Channel(socket.socket(fileno=channel_descriptor))
-        postings = channel.receive(Posting)
+        postings, (first, second) = channel.receive_with(Posting, 2)
         while postings == []:
             postings = channel.receive(Posting)
-        done = postings is not None and work(postings[0].job, ProcessSeat(postings[0], channel))
+        memory = Memory((first, second))
+        done = postings is not None and work(postings[0].job, ProcessSeat(postings[0], channel, memory))
     except BaseException:
         traceback.print_exc()
         done = False

@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Iterable
 
 from pileus.engines.local import crew
 from pileus.engines.local.channel import Posting
+from pileus.engines.local.memory import Memory
 from pileus.engines.local.processes import Nursery, WorkerProcess
 from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, GangEvent, Item, Result
 from pileus.runs.life.events import Lost
@@ -29,12 +30,15 @@ class LocalEngine:
     def __init__(self, cores: int | None = None) -> None:
         self._cores = cores or len(os.sched_getaffinity(0))
         self._nursery: Nursery | None = None
+        self._memory: tuple[str, Memory] | None = None
+        """Of the latest drive, by its word."""
 
     def launch(self, job: Job) -> LocalLaunch:
         if self._nursery is not None and not self._nursery.is_alive:
-            self.close()
+            self._nursery.close()
+            self._nursery = None
         self._nursery = self._nursery or Nursery()
-        return LocalLaunch(job, max(1, self._cores // job.spec.workers), self._nursery)
+        return LocalLaunch(job, max(1, self._cores // job.spec.workers), self._nursery, self._memory_of(job.drive))
 
     def map(
         self,
@@ -51,17 +55,28 @@ class LocalEngine:
         if self._nursery is not None:
             self._nursery.close()
             self._nursery = None
+        if self._memory is not None:
+            self._memory[1].close()
+            self._memory = None
+
+    def _memory_of(self, drive: str) -> Memory:
+        if self._memory is not None and (not drive or self._memory[0] != drive):
+            self._memory[1].close()
+            self._memory = None
+        if self._memory is None:
+            self._memory = (drive, Memory.new())
+        return self._memory[1]
 
 
 class LocalLaunch:
-    def __init__(self, job: Job, cores: int, nursery: Nursery) -> None:
+    def __init__(self, job: Job, cores: int, nursery: Nursery, memory: Memory) -> None:
         self._events: collections.deque[GangEvent] = collections.deque()
         self._selector = selectors.DefaultSelector()
         self._processes: list[WorkerProcess] = []
         try:
-            for rank in range(job.spec.workers):
+            for rank in range(job.spec.gang_size):
                 posting = Posting(job=job, rank=rank, cores=cores, controller_pid=os.getpid())
-                process = WorkerProcess(nursery, posting)
+                process = WorkerProcess(nursery, posting, memory)
                 self._processes.append(process)
                 self._selector.register(process.channel, selectors.EVENT_READ, process)
         except BaseException:

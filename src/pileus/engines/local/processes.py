@@ -14,6 +14,7 @@ import time
 from typing import IO
 
 from pileus.engines.local.channel import Channel, Posting
+from pileus.engines.local.memory import Memory
 from pileus.errors import WorkFailed
 
 _IMPORT_DEADLINE_S = 120.0
@@ -88,7 +89,7 @@ class Nursery:
 class WorkerProcess:
     """One worker with its channel and what it wrote to stderr."""
 
-    def __init__(self, nursery: Nursery, posting: Posting) -> None:
+    def __init__(self, nursery: Nursery, posting: Posting, memory: Memory) -> None:
         ours, theirs = socket.socketpair()
         self.rank = posting.rank
         self.said_last_word = False
@@ -103,7 +104,7 @@ class WorkerProcess:
             raise
         self._handle = self._opened()
         with contextlib.suppress(OSError):  # it is gone already, which its channel will tell
-            self.channel.send(posting)
+            self.channel.send_with(posting, memory.descriptors)
 
     def ending(self) -> str:
         """Why it ended, in words."""

@@ -1,0 +1,25 @@
+"""The learner that a spec asks for."""
+
+from __future__ import annotations
+
+from pileus.errors import SpecError
+from pileus.spec.run import AllReduce as AllReduceSpec
+from pileus.spec.run import RunSpec
+from pileus.spec.run import Single as SingleSpec
+from pileus.training.lanes import Lanes, Problem
+from pileus.training.seat import Gathering
+from pileus.training.strategies.all_reduce import AllReduce
+from pileus.training.strategies.exact import ExactLearner
+from pileus.training.strategies.ports import Learner
+from pileus.training.strategies.single import Single
+
+
+def make_learner(spec: RunSpec, problem: Problem, gathering: Gathering, num_lanes: int) -> Learner:
+    """For one worker of a whole gang."""
+    exchange = gathering.exchange
+    match spec.strategy:
+        case SingleSpec():
+            return ExactLearner(spec, Lanes(spec, problem, num_lanes), exchange, Single())
+        case AllReduceSpec(mode="exact"):
+            return ExactLearner(spec, Lanes(spec, problem, num_lanes), exchange, AllReduce(exchange))
+    raise SpecError(f"strategy {spec.strategy!r} is not there yet.")
