@@ -8,10 +8,62 @@ from torch.nn import functional
 
 
 class ScalePixels(nn.Module):
-    """images_NHWC uint8 to images_NCHW float32 in [0, 1]; part of the graph, so that serving cannot differ."""
+    """images_NHWC uint8 to images_NCHW float32 in [0, 1]; part of the graph, so that serving cannot differ.
+
+    In memory the channels stay last, and so through the convolutions after it, which are faster for it.
+    """
 
     def forward(self, images_NHWC: Tensor) -> Tensor:
         return images_NHWC.permute(0, 3, 1, 2).to(torch.float32) * (1.0 / 255.0)
+
+
+class StandardPixels(nn.Module):
+    """images_NHWC uint8 to images_NCHW float32, less the mean of ImageNet's channels and over their spread.
+
+    These are the figures that the field's weights were trained with. Photographs of other sets are near enough to them;
+    a grey picture takes their means. Without state, so that a trunk's weights say nothing of its input.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        means_C, spreads_C = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+        if channels != 3:
+            means_C, spreads_C = means_C.mean().repeat(channels), spreads_C.mean().repeat(channels)
+        self.factors_C: Tensor
+        self.offsets_C: Tensor
+        self.register_buffer("factors_C", 1 / (255 * spreads_C), persistent=False)
+        self.register_buffer("offsets_C", -means_C / spreads_C, persistent=False)
+
+    def forward(self, images_NHWC: Tensor) -> Tensor:
+        images_NHWC = images_NHWC.to(torch.float32) * self.factors_C + self.offsets_C
+        return images_NHWC.permute(0, 3, 1, 2)
+
+
+class AdaptiveMean(nn.Module):
+    """The means of side x side windows that together cover the features, whatever their height and width.
+
+    As torch's AdaptiveAvgPool2d, which ONNX knows for multiples of `side` alone. Windows are products of intervals, so
+    the means are two products by constant matrices.
+    """
+
+    def __init__(self, size: tuple[int, int], side: int) -> None:
+        super().__init__()
+        self.rows_SH: Tensor
+        self.columns_WS: Tensor
+        self.register_buffer("rows_SH", _interval_means(size[0], side), persistent=False)
+        self.register_buffer("columns_WS", _interval_means(size[1], side).T.contiguous(), persistent=False)
+
+    def forward(self, features_NCHW: Tensor) -> Tensor:
+        return self.rows_SH @ features_NCHW @ self.columns_WS
+
+
+def _interval_means(length: int, parts: int) -> Tensor:
+    """(parts, length): row i has the mean over [floor(i L / P), ceil((i + 1) L / P))."""
+    means = torch.zeros((parts, length))
+    for part in range(parts):
+        start, stop = part * length // parts, -(-(part + 1) * length // parts)
+        means[part, start:stop] = 1 / (stop - start)
+    return means
 
 
 class SeededDropout(nn.Module):
@@ -55,13 +107,13 @@ class BatchNorm2d(nn.Module):
 
     momentum = 0.1
     """What a step's statistics weigh against the running ones."""
-    running_mean: Tensor
-    running_var: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
+        self.running_mean: Tensor
+        self.running_var: Tensor
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
         self.batch_mean = torch.zeros(channels)

@@ -10,9 +10,14 @@ from torch import nn
 from pileus.errors import SpecError
 from pileus.models.digits_cnn import digits_cnn
 from pileus.models.layers import initialise
+from pileus.models.lenet5 import lenet5
 from pileus.models.mnist_cnn import mnist_cnn
+from pileus.models.mobilenet_v2 import mobilenet_v2
 from pileus.models.photo_cnn import photo_cnn
+from pileus.models.resnet9 import resnet9
+from pileus.models.resnet18 import resnet18
 from pileus.models.strokes_cnn import strokes_cnn
+from pileus.models.vgg19 import vgg19
 from pileus.spec.resolve import did_you_mean
 
 
@@ -25,9 +30,14 @@ class Network(NamedTuple):
 
 NETWORKS: dict[str, Network] = {
     "digits_cnn": Network(digits_cnn, 8),
+    "lenet5": Network(lenet5, 12),
     "mnist_cnn": Network(mnist_cnn, 8),
+    "mobilenet_v2": Network(mobilenet_v2, 64),
     "photo_cnn": Network(photo_cnn, 32),
+    "resnet18": Network(resnet18, 16),
+    "resnet9": Network(resnet9, 16),
     "strokes_cnn": Network(strokes_cnn, 8),
+    "vgg19": Network(vgg19, 32),
 }
 
 

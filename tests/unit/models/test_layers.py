@@ -6,11 +6,12 @@ import copy
 
 import numpy as np
 import onnxruntime
+import pytest
 import torch
 from torch import Tensor, nn
 
 from pileus.bundles.export import export_onnx
-from pileus.models.layers import BatchNorm2d, ScalePixels, initialise
+from pileus.models.layers import AdaptiveMean, BatchNorm2d, ScalePixels, StandardPixels, initialise
 from tests.contracts.tiny import noise
 
 
@@ -110,3 +111,30 @@ def test_norms_begin_at_one_and_take_no_draw_from_the_others() -> None:
     assert isinstance(norm, BatchNorm2d) and isinstance(last, nn.Linear) and isinstance(plain[1], nn.Linear)
     assert torch.equal(norm.weight, torch.ones(4)) and torch.equal(norm.bias, torch.zeros(4))
     assert torch.equal(last.weight, plain[1].weight)
+
+
+@pytest.mark.parametrize("size", [(7, 7), (1, 1), (3, 10), (14, 8)])
+def test_adaptive_means_are_those_of_torch_and_can_be_exported(size: tuple[int, int]) -> None:
+    features_NCHW = torch.randn((2, 3, *size), generator=torch.Generator().manual_seed(4))
+    means_NCSS = AdaptiveMean(size, 7)(features_NCHW)
+    torch.testing.assert_close(means_NCSS, nn.AdaptiveAvgPool2d(7)(features_NCHW))
+    network = nn.Sequential(ScalePixels(), AdaptiveMean(size, 7), nn.Flatten())
+    session = onnxruntime.InferenceSession(export_onnx(network, *size, 3), providers=["CPUExecutionProvider"])
+    images_NHWC = noise(3, *size, 3)
+    (values,) = session.run(["logits"], {"images": images_NHWC})
+    np.testing.assert_allclose(values, network(torch.from_numpy(images_NHWC)).numpy(), atol=1e-6)
+
+
+def test_pixels_are_standardised_by_channel() -> None:
+    images_NHWC = torch.from_numpy(noise(2, 4, 5, 3))
+    wanted_NHWC = (images_NHWC / 255 - torch.tensor([0.485, 0.456, 0.406])) / torch.tensor([0.229, 0.224, 0.225])
+    torch.testing.assert_close(StandardPixels(3)(images_NHWC), wanted_NHWC.permute(0, 3, 1, 2), atol=1e-5, rtol=0)
+    grey = StandardPixels(1)(torch.full((1, 2, 2, 1), 115, dtype=torch.uint8))
+    assert grey.shape == (1, 1, 2, 2) and grey.abs().max() < 0.02
+
+
+def test_features_lie_as_images_do() -> None:
+    """Channels last: resnet9 trains a tenth faster so than channel by channel, narrower nets a third and more."""
+    for pixels in (ScalePixels(), StandardPixels(3)):
+        features_NCHW = nn.Conv2d(3, 8, 3)(pixels(torch.from_numpy(noise(2, 8, 8, 3))))
+        assert features_NCHW.is_contiguous(memory_format=torch.channels_last)

@@ -15,6 +15,9 @@ from pileus.spec.preprocessing import Picture
 from tests.contracts.tiny import noise
 from tests.unit.bundles.nets import describe
 
+NORMED = ("mobilenet_v2", "resnet18", "resnet9")
+"""Networks with norms over the microbatch."""
+
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", NETWORKS)
@@ -47,6 +50,36 @@ def test_the_size_of_photographs_changes_no_number_of_weights() -> None:
     assert len(counts) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "shape_HWC", "num_classes", "published"),
+    [
+        ("lenet5", (32, 32, 1), 10, 61_706),
+        ("lenet5", (28, 28, 1), 10, 61_706),
+        ("mnist_cnn", (28, 28, 1), 10, 542_230),
+        ("resnet9", (32, 32, 3), 10, 6_573_120),
+        ("resnet18", (224, 224, 3), 1000, 11_689_512),
+        ("resnet18", (32, 32, 3), 10, 11_173_962),
+        ("vgg19", (224, 224, 3), 1000, 143_667_240),
+        ("mobilenet_v2", (224, 224, 3), 1000, 3_504_872),
+    ],
+)
+def test_the_number_of_parameters_is_the_published_one(
+    name: str, shape_HWC: tuple[int, int, int], num_classes: int, published: int
+) -> None:
+    with torch.device("meta"):  # shapes alone: no weight is drawn
+        network = NETWORKS[name].make(*shape_HWC, num_classes)
+    assert sum(parameter.numel() for parameter in network.parameters()) == published
+
+
+@pytest.mark.parametrize("name", NORMED)
+def test_a_microbatch_of_one_trains_at_the_smallest_size(name: str) -> None:
+    """The last of an epoch may hold one sample, whose features must be more than one pixel to have a spread."""
+    least = NETWORKS[name].smallest_side_px
+    network = build(name, (least, least, 3), 5, seed=0).train()
+    network(torch.from_numpy(noise(1, least, least, 3))).sum().backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in network.parameters() if parameter.grad is not None)
+
+
 def test_no_photograph_enters_the_answer_to_another() -> None:
     network = build("photo_cnn", (32, 40, 3), 5, seed=0).eval()
     images_NHWC = torch.from_numpy(noise(3, 32, 40, 3))
@@ -54,12 +87,15 @@ def test_no_photograph_enters_the_answer_to_another() -> None:
     torch.testing.assert_close(together[:1], alone)
 
 
-def test_the_graph_that_ships_answers_as_the_network() -> None:
-    network = build("photo_cnn", (32, 40, 3), 10, seed=0).eval()
-    description = describe(Picture(height=32, width=40))
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "vgg19"])
+def test_the_graph_that_ships_answers_as_the_network(name: str) -> None:
+    height, width = max(32, NETWORKS[name].smallest_side_px), 80
+    network = build(name, (height, width, 3), 10, seed=0).eval()
     stored = {"model.onnx": StoredFile(sha256="", size_bytes=0)}
-    bundle = Bundle(make_manifest(description, stored), export_onnx(network, 32, 40, 3))
-    images_NHWC = noise(4, 32, 40, 3)
-    with torch.no_grad():
-        wanted_NK = torch.softmax(network(torch.from_numpy(images_NHWC)), dim=1).numpy()
-    np.testing.assert_allclose(bundle.probabilities(images_NHWC), wanted_NK, atol=1e-5)
+    onnx = export_onnx(network, height, width, 3)
+    bundle = Bundle(make_manifest(describe(Picture(height=height, width=width)), stored), onnx)
+    for count in (1, 3):
+        images_NHWC = noise(count, height, width, 3)
+        with torch.no_grad():
+            wanted_NK = torch.softmax(network(torch.from_numpy(images_NHWC)), dim=1).numpy()
+        np.testing.assert_allclose(bundle.probabilities(images_NHWC), wanted_NK, atol=1e-4)
