@@ -18,7 +18,7 @@ ADAPTERS = {
     "blake3": ("pileus.records.hashing",),
     "botocore": ("pileus.store.cloud",),
     "cv2": ("pileus.preprocessing.geometry",),
-    "google_crc32c": ("pileus.records", "pileus.store.cache"),
+    "google_crc32c": ("pileus.records", "pileus.store.cache", "pileus.engines.processes.memory"),
     "httptools": ("pileus.serving",),
     "jinja2": ("pileus.measure.report",),
     "markupsafe": ("pileus.measure.report",),
@@ -43,8 +43,8 @@ ADAPTERS = {
 
 PORTS = ("pileus.engines", "pileus.streams", "pileus.training.strategies")
 """Rooms of members that know nothing of one another."""
-SHARED = ("ports", "connect")
-"""Modules of such a room that belong to no member: the port itself, and what finds a member by its name."""
+SHARED = ("ports", "connect", "processes")
+"""Modules of such a room that belong to no member: the port itself, what finds a member by its name, and what members share."""
 
 
 def ours() -> Iterable[Import]:

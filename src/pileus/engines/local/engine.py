@@ -6,19 +6,15 @@ outside the controller's process group, so that Ctrl-C reaches the controller al
 
 from __future__ import annotations
 
-import collections
 import os
-import selectors
-import time
 from collections.abc import Callable, Generator, Iterable
 
 from pileus.engines.local import crew
-from pileus.engines.local.channel import Posting
-from pileus.engines.local.memory import Memory
-from pileus.engines.local.processes import Nursery, WorkerProcess
-from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, GangEvent, Item, Result
-from pileus.runs.life.events import Lost
-from pileus.spec.job import Failed, Finished, Job, Order, Report, Stopped
+from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, Item, Result
+from pileus.engines.processes.gang import Gang
+from pileus.engines.processes.memory import Memory
+from pileus.engines.processes.workers import Nursery
+from pileus.spec.job import Job
 
 
 class LocalEngine:
@@ -33,12 +29,13 @@ class LocalEngine:
         self._memory: tuple[str, Memory] | None = None
         """Of the latest drive, by its word."""
 
-    def launch(self, job: Job) -> LocalLaunch:
+    def launch(self, job: Job) -> Gang:
         if self._nursery is not None and not self._nursery.is_alive:
             self._nursery.close()
             self._nursery = None
         self._nursery = self._nursery or Nursery()
-        return LocalLaunch(job, max(1, self._cores // job.spec.workers), self._nursery, self._memory_of(job.drive))
+        cores = max(1, self._cores // job.spec.workers)
+        return Gang(job, range(job.spec.gang_size), cores, self._nursery, self._memory_of(job.drive))
 
     def map(
         self,
@@ -66,54 +63,3 @@ class LocalEngine:
         if self._memory is None:
             self._memory = (drive, Memory.new())
         return self._memory[1]
-
-
-class LocalLaunch:
-    def __init__(self, job: Job, cores: int, nursery: Nursery, memory: Memory) -> None:
-        self._events: collections.deque[GangEvent] = collections.deque()
-        self._selector = selectors.DefaultSelector()
-        self._processes: list[WorkerProcess] = []
-        try:
-            for rank in range(job.spec.gang_size):
-                posting = Posting(job=job, rank=rank, cores=cores, controller_pid=os.getpid())
-                process = WorkerProcess(nursery, posting, memory)
-                self._processes.append(process)
-                self._selector.register(process.channel, selectors.EVENT_READ, process)
-        except BaseException:
-            self.end()
-            raise
-
-    def next(self, timeout_s: float) -> GangEvent | None:
-        until = time.monotonic() + timeout_s
-        while not self._events:
-            left = until - time.monotonic()
-            if left <= 0:
-                return None
-            for key, _ in self._selector.select(left):
-                self._hear(key.data)
-        return self._events.popleft()
-
-    def send(self, order: Order) -> None:
-        for process in self._processes:
-            try:
-                process.channel.send(order)
-            except OSError:
-                continue  # it is gone, which `next` will tell
-
-    def end(self) -> None:
-        for process in self._processes:
-            process.kill()
-        for process in self._processes:
-            process.wait_gone()
-        self._processes.clear()
-        self._selector.close()
-
-    def _hear(self, process: WorkerProcess) -> None:
-        reports: list[Report] | None = process.channel.receive(Report)
-        if reports is not None:
-            self._events.extend(reports)
-            process.said_last_word |= any(isinstance(report, (Finished, Stopped, Failed)) for report in reports)
-            return
-        self._selector.unregister(process.channel)
-        if not process.said_last_word:
-            self._events.append(Lost(rank=process.rank, cause=process.ending()))

@@ -15,8 +15,8 @@ import traceback
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pileus.engines.local.channel import Channel, Posting
-from pileus.engines.local.memory import Memory
+from pileus.engines.processes.channel import Channel, Posting
+from pileus.engines.processes.memory import Memory
 from pileus.errors import PeerLost
 from pileus.spec.job import Beat, Joined, Order, Peers, Report, Stop
 from pileus.training.exchange.ports import Alone

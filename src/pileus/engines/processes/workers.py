@@ -13,8 +13,8 @@ import tempfile
 import time
 from typing import IO
 
-from pileus.engines.local.channel import Channel, Posting
-from pileus.engines.local.memory import Memory
+from pileus.engines.processes.channel import Channel, Posting
+from pileus.engines.processes.memory import Memory
 from pileus.errors import WorkFailed
 
 _IMPORT_DEADLINE_S = 120.0
@@ -32,7 +32,7 @@ class Nursery:
         self._ended: dict[int, int] = {}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pileus.engines.local.nursery", str(theirs.fileno())],
+                [sys.executable, "-m", "pileus.engines.processes.nursery", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

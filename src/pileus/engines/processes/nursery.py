@@ -1,7 +1,7 @@
 """The process that workers are forked from: it has imported all that they need, once.
 
 Importing torch takes longer than anything else in the start of a worker. The nursery runs no thread and no arithmetic,
-so that forking it is safe. `python -m pileus.engines.local.nursery FD` serves requests on a socket:
+so that forking it is safe. `python -m pileus.engines.processes.nursery FD` serves requests on a socket:
 
     controller -> nursery   'fork', with two descriptors: the worker's channel and its stderr
     nursery -> controller   'started PID', and when a worker has ended 'ended PID STATUS'
@@ -18,7 +18,7 @@ import signal
 import socket
 import sys
 
-from pileus.engines.local.child import live
+from pileus.engines.processes.child import live
 
 _MESSAGE_BYTES = 64
 
