@@ -26,7 +26,7 @@ ADAPTERS = {
     "msgspec": EVERYWHERE,
     "numpy": EVERYWHERE,
     "obstore": ("pileus.store.cloud", "pileus.store.objects", "pileus.store.web"),
-    "onnx": ("pileus.bundles.export",),
+    "onnx": ("pileus.bundles.export", "pileus.bundles.weights"),
     "onnxruntime": ("pileus.bundles.predictor",),
     "onnxscript": ("pileus.bundles.export",),
     "rich": ("pileus.cli",),

@@ -5,6 +5,10 @@ convolutional net: 0.2 s for the first call and 0.04 s for later ones, against 4
 `dynamo=True`. And the dynamo exporter writes the source paths of the exporting machine into the graph, so
 that the same weights would give another bundle version on each machine. torch calls this exporter
 deprecated: the warning is silenced here, and the tests of this module will say when torch removes it.
+
+Every weight goes into the graph under the name that it has in the network, so that `bundles/weights.py` can begin
+another training with it. By itself the exporter would fold norms into convolutions and keep one of two equal tensors;
+the runtime does both when it opens the graph, so serving is as fast (docs/decisions/0013-weights-by-name.md).
 """
 
 from __future__ import annotations
@@ -39,7 +43,17 @@ def export_onnx(module: torch.nn.Module, height: int, width: int, channels: int)
             input_names=["images"],
             output_names=["logits"],
             dynamic_axes={"images": {0: "batch"}, "logits": {0: "batch"}},
+            training=torch.onnx.TrainingMode.PRESERVE,  # which is evaluation, without the folding of norms
+            do_constant_folding=False,
+            keep_initializers_as_inputs=True,  # the one way to keep equal tensors apart
         )
-    content = buffer.getvalue()
+    content = _weights_fixed(buffer.getvalue())
     onnx.checker.check_model(content, full_check=True)
     return content
+
+
+def _weights_fixed(content: bytes) -> bytes:
+    """The graph with `images` as its one input: weights that a caller could replace would not be folded."""
+    model = onnx.load_from_string(content)
+    del model.graph.input[1:]
+    return bytes(model.SerializeToString(deterministic=True))

@@ -11,6 +11,7 @@ import torch
 from pileus.bundles import Bundle
 from pileus.bundles.export import export_onnx
 from pileus.bundles.manifest import StoredFile, make_manifest
+from pileus.models.layers import BatchNorm2d, ScalePixels
 from pileus.spec.preprocessing import Picture
 from tests.unit.bundles.nets import SmallNet, describe
 
@@ -56,6 +57,21 @@ def test_names_types_and_the_free_batch(onnx: bytes) -> None:
     assert images.type.tensor_type.elem_type == onnx_library.TensorProto.UINT8
     assert images.type.tensor_type.shape.dim[0].dim_param == "batch"
     assert not any(tensor.external_data for tensor in graph.initializer)
+
+
+def test_every_weight_keeps_its_name_also_beside_an_equal_one(net: SmallNet) -> None:
+    untrained = torch.nn.Sequential(ScalePixels(), *(layer for _ in range(3) for layer in normed()), torch.nn.Flatten())
+    for network, channels in ((net, 1), (untrained, 3)):
+        size = 28 if network is net else 4
+        graph = onnx_library.load_from_string(export_onnx(network, size, size, channels)).graph
+        weights = {name: value for name, value in network.state_dict().items() if value.is_floating_point()}
+        kept = {tensor.name: onnx_library.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+        assert kept.keys() == weights.keys()
+        assert all(np.array_equal(kept[name], value.numpy()) for name, value in weights.items())
+
+
+def normed() -> tuple[torch.nn.Module, ...]:
+    return torch.nn.Conv2d(3, 3, 1, bias=False), BatchNorm2d(3)
 
 
 def test_export_is_quick(net: SmallNet) -> None:
