@@ -44,8 +44,8 @@ ADAPTERS = {
 PORTS = ("pileus.engines", "pileus.streams", "pileus.training.strategies")
 """Rooms of members that know nothing of one another."""
 SHARED = ("ports", "connect", "processes")
-"""Modules of such a room that belong to no member: the port itself, what finds a member by its name, and what members share."""
 """Modules of such a room that belong to no member: its port, what finds a member by its name, what members share."""
+
 
 def ours() -> Iterable[Import]:
     return (found for found in imports() if found.importer.partition(".")[0] == "pileus")
