@@ -29,6 +29,13 @@ def export_onnx(module: torch.nn.Module, height: int, width: int, channels: int)
     Weights are inside. `module` is left as it is, in any mode, on any device. The same weights give the same
     bytes.
     """
+    content = _weights_fixed(_traced(module, height, width, channels))
+    onnx.checker.check_model(content, full_check=True)
+    return content
+
+
+def _traced(module: torch.nn.Module, height: int, width: int, channels: int) -> bytes:
+    """The graph as the exporter writes it, with an input for each weight."""
     exported = copy.deepcopy(module).cpu().eval()
     example_NHWC = torch.zeros((2, height, width, channels), dtype=torch.uint8)
     buffer = io.BytesIO()
@@ -47,9 +54,7 @@ def export_onnx(module: torch.nn.Module, height: int, width: int, channels: int)
             do_constant_folding=False,
             keep_initializers_as_inputs=True,  # the one way to keep equal tensors apart
         )
-    content = _weights_fixed(buffer.getvalue())
-    onnx.checker.check_model(content, full_check=True)
-    return content
+    return buffer.getvalue()
 
 
 def _weights_fixed(content: bytes) -> bytes:
