@@ -14,7 +14,7 @@
     ├── WorkFailed                  1   training or another piece of work ended badly; names rank and cause
     │   ├── PeerLost                1   a worker's peer closed or fell silent
     │   └── Diverged                1   loss is not finite; names the step
-    ├── RunTaken                    1   another process drives this run
+    ├── RunTaken                    2   another process drives this run
     └── Interrupted               130   asked to stop; state is saved
 
 A message is one or two lines: the rule, what was got, the way out. Our own mistakes are assertions, never these.
@@ -93,7 +93,7 @@ class Diverged(WorkFailed):
 
 
 class RunTaken(PileusError):  # noqa: N818
-    pass
+    exit_code = 2
 
 
 class Interrupted(PileusError):  # noqa: N818

@@ -132,7 +132,7 @@ def test_a_run_that_is_driven_is_not_taken_up(digits: Path, fingerprint: str, tm
     with Begun(*PILEUS, *trial_words(digits, "--runs", tmp_path, "--name", "trial")) as begun:
         begun.heard("epoch  1")
         begun.signal(SIGSTOP)
-        assert_told(here(capsys, "runs", "resume", tmp_path / "trial"), 1, f"process {begun.pid}", "is alive")
+        assert_told(here(capsys, "runs", "resume", tmp_path / "trial"), 2, f"process {begun.pid}", "is alive")
         begun.signal(SIGTERM)
         begun.signal(SIGCONT)
         assert begun.ended().code == 130

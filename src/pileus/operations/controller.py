@@ -2,38 +2,55 @@
 
 from __future__ import annotations
 
-import math
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
 
 from pileus.engines.ports import Engine, Launch
-from pileus.errors import PileusError
+from pileus.errors import Damaged, PileusError, SpecError, StoreError, UsageError
 from pileus.operations.observer import Observer
 from pileus.operations.signals import StopRequests
 from pileus.runs.directory import Plan, RunDirectory
+from pileus.runs.history import Spent, spent
 from pileus.runs.life import events as e
 from pileus.runs.life import states as s
-from pileus.runs.life.transitions import Life, Limits
-from pileus.spec.job import Beat, Checkpointed, EpochDone, Failed, Fault, Finished, Job, Peers, Stop
+from pileus.runs.life.heartbeats import Attention, Heartbeats
+from pileus.runs.life.policies import limits_of
+from pileus.runs.life.transitions import Life, deadline_s
+from pileus.runs.wishes import Wishes
+from pileus.spec.job import (
+    Beat,
+    Cause,
+    Checkpointed,
+    EpochDone,
+    Failed,
+    Fault,
+    Finished,
+    Job,
+    Joined,
+    Peers,
+    Stop,
+    Stopped,
+)
+from pileus.spec.resolve import resolve
 from pileus.spec.run import RunSpec
 from pileus.training.checkpoint import newest_whole
 
 _LOOK_S = 0.2
-_STOP_DEADLINE_S = 30.0
-_CAUSE_DEADLINE_S = 2.0
-"""How long after a worker's complaint of a lost peer the peer's own end may take to be told."""
-
-
-class Spent(NamedTuple):
-    """What the training of a run took, in this drive."""
-
-    training_s: float
-    startup_s: float
-    restarts: int
+_WISH_S = 2.0
+"""Between two looks for a wish."""
+_THEN = {
+    s.Starting: "restart",
+    s.Waiting: "restart",
+    s.Packing: "pack",
+    s.Failed: "fail",
+    s.Interrupted: "interrupt",
+}
+"""How the events of a run call what comes after a gang."""
 
 
 class Controller:
@@ -56,14 +73,16 @@ class Controller:
         self._observer = observer
         self._pack = pack
         self._faults = faults
-        self._drive_word = secrets.token_hex(16)
-        self._life = Life(Limits(workers=plan.spec.gang_size, max_restarts=plan.spec.engine.max_restarts))
+        self._limits = limits_of(plan.spec)
+        self._life = Life(self._limits)
         self._launch: Launch | None = None
-        self._heard: dict[int, float] = {}
+        self._attention = Attention(time.monotonic())
+        self._hearts = Heartbeats(plan.spec.engine.silence_deadline_s)
+        self._wishes = Wishes(directory.store)
+        self._looked_for_wishes_s = 0.0
+        self._entered_s = 0.0
+        """Of the attention, as all seconds here."""
         self._fingerprint = ""
-        self._seconds: dict[str, float] = {}
-        self._entered = time.monotonic()
-        self._restarts = 0
         self._stops_told = 0
 
     def drive(self, requests: StopRequests, total_samples: int) -> s.Done | s.Failed | s.Interrupted:
@@ -72,10 +91,13 @@ class Controller:
         try:
             self._take(e.Begin(attempt=attempt))
             while not isinstance(self._life.state, s.TERMINAL):
-                event: e.Event | None = self._stop_asked(requests)
-                if event is None:
-                    packing = isinstance(self._life.state, s.Packing)
-                    event = self._packed(requests) if packing else self._next_event(total_samples)
+                self._attention.look(time.monotonic())
+                event = (
+                    self._asked(requests)
+                    or self._happened(requests, total_samples)
+                    or self._overdue()
+                    or self._wished()
+                )
                 if event is not None:
                     self._take(event)
         finally:
@@ -84,20 +106,17 @@ class Controller:
         assert isinstance(self._life.state, s.TERMINAL)
         return self._life.state
 
-    def _stop_asked(self, requests: StopRequests) -> e.StopAsked | None:
+    def _asked(self, requests: StopRequests) -> e.StopAsked | None:
         if requests.count == self._stops_told:
             return None
         self._stops_told = requests.count
-        return e.StopAsked(reason=requests.reason)
+        return e.StopAsked(reason=requests.reason, is_notice=requests.is_notice)
 
     def _take(self, event: e.Event) -> None:
         before = self._life.state
         instructions = self._life.take(event)
         if type(self._life.state) is not type(before):
-            now = time.monotonic()
-            name = type(before).__name__
-            self._seconds[name] = self._seconds.get(name, 0.0) + now - self._entered
-            self._entered = now
+            self._entered_s = self._attention.seconds
             self._note_change(before)
         for instruction in instructions:
             follow_up = self._perform(instruction)
@@ -106,22 +125,25 @@ class Controller:
 
     def _note_change(self, before: s.State) -> None:
         state = self._life.state
-        told = msgspec.to_builtins(state)
-        told.pop("type", None)
-        self._directory.append(type(state).__name__.lower(), **told)
-        if isinstance(state, s.Ending) and state.then == "restart":
-            self._restarts += 1
-            self._observer.say(f"{state.reason}; starting the gang again")
-        if isinstance(state, s.Stopping):
-            self._observer.say(f"{state.reason}: stopping after this step and saving (again: stop at once)")
+        self._directory.append(type(state).__name__.lower(), **_recorded(state))
+        match state:
+            case s.Ending(then=s.Starting()) if not isinstance(before, s.Stopping):
+                self._observer.say(f"{state.reason}; starting the gang again")
+            case s.Ending(then=s.Waiting(wait_s=wait_s)):
+                self._observer.say(f"{state.reason}; starting the gang again in {wait_s:g} s")
+            case s.Stopping(then=s.Interrupted()):
+                self._observer.say(f"{state.reason}: stopping after this step and saving (again: stop at once)")
+            case s.Stopping():
+                self._observer.say(f"{state.reason}: stopping after this step, saving, and going on")
 
     def _perform(self, instruction: e.Instruction) -> e.Event | None:
         match instruction:
             case e.LaunchGang():
-                self._launch = self._launched(instruction.attempt)
+                self._launch = self._launched(instruction.attempt, instruction.workers)
+                self._hearts.begin((), self._attention.seconds)
             case e.SendPeers():
                 assert self._launch is not None
-                self._heard = dict.fromkeys(range(self._spec.gang_size), time.monotonic())
+                self._hearts.begin(range(len(instruction.addresses)), self._attention.seconds)
                 self._launch.send(Peers(addresses=instruction.addresses))
             case e.SendStop():
                 assert self._launch is not None
@@ -135,53 +157,57 @@ class Controller:
                 pass  # `drive` does, where it looks for requests to stop
         return None
 
-    def _packed(self, requests: StopRequests) -> e.Packed | e.PackFailed | e.StopAsked:
-        training_s = self._seconds.get("Training", 0.0) + self._seconds.get("Stopping", 0.0)
-        spent = Spent(training_s, self._seconds.get("Starting", 0.0), self._restarts)
-        try:
-            with requests.at_once():
-                self._pack(self._fingerprint, spent)
-        except PileusError as error:
-            return e.PackFailed(reason=str(error))
-        except KeyboardInterrupt:
-            self._stops_told = requests.count
-            return e.StopAsked(reason=requests.reason)
-        return e.Packed()
-
-    def _launched(self, attempt: int) -> Launch:
+    def _launched(self, attempt: int, workers: int) -> Launch:
         checkpoint = newest_whole(self._directory.store, self._observer.say)
         key = checkpoint.key if checkpoint else None
         if attempt > 1:
             self._observer.say(
                 f"going on from {key}" if key else "there is no checkpoint to go on from: beginning anew"
             )
-        self._directory.append(
-            "launch", attempt=attempt, engine=self._engine.name, workers=self._spec.workers, checkpoint=key
-        )
+        self._directory.append("launch", attempt=attempt, engine=self._engine.name, workers=workers, checkpoint=key)
         job = Job(
             run_uri=self._directory.uri,
             records_uri=self._plan.records_uri,
-            spec=self._spec,
+            spec=msgspec.structs.replace(self._spec, workers=workers),
             attempt=attempt,
             session=secrets.token_hex(16),
-            drive=self._drive_word,
             checkpoint=key,
             faults=self._faults,
         )
         return self._engine.launch(job)
 
+    def _happened(self, requests: StopRequests, total_samples: int) -> e.Event | None:
+        match self._life.state:
+            case s.Packing():
+                return self._packed(requests)
+            case s.Waiting():
+                time.sleep(_LOOK_S)
+                return None
+            case _:
+                return self._next_event(total_samples)
+
+    def _packed(self, requests: StopRequests) -> e.Packed | e.PackFailed | e.StopAsked:
+        try:
+            with requests.at_once():
+                self._pack(self._fingerprint, spent(self._directory.events()))
+        except PileusError as error:
+            return e.PackFailed(reason=str(error), cause=_cause(error))
+        except KeyboardInterrupt:
+            self._stops_told = requests.count
+            return e.StopAsked(reason=requests.reason)
+        return e.Packed()
+
     def _next_event(self, total_samples: int) -> e.Event | None:
         """The next event for the machine; what only informs is dealt with here."""
         assert self._launch is not None
         said = self._launch.next(_LOOK_S)
-        if said is None:
-            return self._overdue()
-        if not isinstance(said, (EpochDone, Checkpointed)):
-            self._heard[said.rank] = time.monotonic()
+        if isinstance(said, (Joined, Beat)):
+            self._hearts.hear(said.rank, self._attention.seconds)
+        elif isinstance(said, (Finished, Stopped, Failed, e.Lost)):
+            self._hearts.forget(said.rank)
         match said:
             case Beat():
-                self._observer.progress(min(said.step * self._spec.batch_size, total_samples), total_samples)
-                return None
+                return self._noted_beat(said, total_samples)
             case EpochDone():
                 self._note_epoch(said, total_samples)
                 return None
@@ -193,20 +219,39 @@ class Controller:
                 self._directory.append("trace", rank=said.rank, trace=said.trace)
         return said
 
+    def _noted_beat(self, beat: Beat, total_samples: int) -> Beat | None:
+        """The beat itself where it tells something new of a gang that is not whole."""
+        state = self._life.state
+        if isinstance(state, s.Starting):
+            return beat if state.doing.get(beat.rank) != beat.doing else None
+        self._observer.progress(min(beat.step * self._spec.batch_size, total_samples), total_samples)
+        return None
+
     def _overdue(self) -> e.Event | None:
-        state, now = self._life.state, time.monotonic()
-        in_state = now - self._entered
-        deadlines_s = {
-            s.Starting: self._spec.engine.start_deadline_s,
-            s.Suspecting: _CAUSE_DEADLINE_S,
-            s.Stopping: _STOP_DEADLINE_S,
-        }
-        if in_state > deadlines_s.get(type(state), math.inf):
+        state, now_s = self._life.state, self._attention.seconds
+        if now_s - self._entered_s > deadline_s(state, self._limits):
             return e.DeadlinePassed()
-        if isinstance(state, s.Training) and self._engine.capabilities.processes:
-            for rank, heard in self._heard.items():
-                if rank not in state.fingerprints and now - heard > self._spec.engine.silence_deadline_s:
-                    return e.Lost(rank=rank, cause=f"no sign of life for {now - heard:.0f} s")
+        if isinstance(state, (s.Starting, s.Training)) and self._engine.capabilities.processes:
+            silent = self._hearts.silent(now_s)
+            if silent is not None:
+                return e.Lost(rank=silent[0], cause=f"no sign of life for {silent[1]:.0f} s")
+        return None
+
+    def _wished(self) -> e.ResizeAsked | None:
+        """Another number of workers, where someone wishes it; a store that cannot tell is asked again later."""
+        now_s = self._attention.seconds
+        if not isinstance(self._life.state, (s.Training, s.Waiting)) or now_s - self._looked_for_wishes_s < _WISH_S:
+            return None
+        self._looked_for_wishes_s = now_s
+        with contextlib.suppress(StoreError):
+            workers = self._wishes.heard()
+            if workers is not None:
+                try:
+                    resolve(msgspec.to_builtins(msgspec.structs.replace(self._spec, workers=workers)))
+                except SpecError as error:
+                    self._observer.say(f"not resized: {error}")
+                else:
+                    return e.ResizeAsked(workers=workers)
         return None
 
     def _note_epoch(self, done: EpochDone, total_samples: int) -> None:
@@ -221,3 +266,18 @@ class Controller:
             parts.append(f"validation {done.validation_accuracy:.2%}")
         rate = done.samples / (done.epoch + 1) / max(done.seconds, 1e-9)
         self._observer.say("  ".join([*parts, f"{done.seconds:.1f} s", f"{rate:,.0f} samples/s"]))
+
+
+def _recorded(state: s.State) -> dict[str, Any]:
+    """What an event tells of a state that is entered."""
+    told: dict[str, Any] = msgspec.to_builtins(state, str_keys=True)
+    told |= told.pop("gang", {})
+    if isinstance(state, (s.Stopping, s.Ending)):
+        told["then"] = _THEN[type(state.then)]
+    return {name: value for name, value in told.items() if name != "type" and value not in (None, {}, [])}
+
+
+def _cause(error: PileusError) -> Cause:
+    if isinstance(error, StoreError):
+        return "storage"
+    return "bad_input" if isinstance(error, (UsageError, Damaged)) else "bug"

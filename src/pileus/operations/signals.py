@@ -15,10 +15,13 @@ class StopRequests:
     def __init__(self) -> None:
         self.count = 0
         self.reason = ""
+        self.is_notice = False
+        """The last was SIGTERM: the machine is about to be taken away."""
         self._at_once = False
 
     def note(self, number: int, frame: FrameType | None) -> None:
         self.count += 1
+        self.is_notice = number == signal.SIGTERM
         self.reason = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM"}.get(signal.Signals(number), str(number))
         if self._at_once:
             raise KeyboardInterrupt(self.reason)

@@ -19,14 +19,16 @@ from pileus.engines.ports import Engine
 from pileus.errors import Interrupted, SourceError, SpecError, StoreError, UsageError, WorkFailed
 from pileus.measure.environment import describe_environment
 from pileus.models.registry import build, check_network
-from pileus.operations.controller import Controller, Spent
+from pileus.operations.controller import Controller
 from pileus.operations.observer import Observer, Silent
 from pileus.operations.pack import pack
 from pileus.operations.prepare import prepare_records
 from pileus.operations.signals import StopRequests, stop_requests
 from pileus.records.read import RecordSet, open_records
 from pileus.runs.directory import Plan, RunDirectory
+from pileus.runs.history import Spent
 from pileus.runs.life import states as s
+from pileus.runs.wishes import wish_workers
 from pileus.spec.job import Fault
 from pileus.spec.resolve import resolve
 from pileus.spec.run import RunSpec
@@ -113,7 +115,7 @@ def resume(
 ) -> TrainResult:
     """Go on from the newest checkpoint that verifies, also elsewhere and with another number of workers.
 
-    A finished run is given back as it is. RunTaken where a living process drives it.
+    A finished run is given back as it is. RunTaken where a living process drives it, or takes it up first.
     """
     directory = RunDirectory(open_store(place))
     plan = directory.plan()
@@ -131,6 +133,31 @@ def resume(
     plan = msgspec.structs.replace(plan, spec=spec)
     with stop_requests() as requests, _engine(spec, given) as chosen:
         return _drive(_Drive(directory, plan, chosen, observer or Silent(), requests, faults, records_s=0.0))
+
+
+class Resized(Spec, frozen=True, kw_only=True):
+    """What `pileus runs resize --json` prints."""
+
+    run: str
+    uri: str
+    workers: int
+    """The number that the run was asked to go on with."""
+
+
+def resize(directory: RunDirectory, workers: int) -> Resized:
+    """Ask a run under way, wherever its controller lives, to go on with so many workers; it does so within seconds.
+
+    SpecError for a number that cannot be, UsageError where nobody drives the run.
+    """
+    plan = directory.plan()
+    _changed(plan.spec, {"workers": workers})
+    driver = directory.driver()
+    if driver is None or driver.is_dead:
+        done = directory.result(TrainResult) is not None
+        way_out = "it is done." if done else f"go on with it: {directory.resume_command} --workers {workers}"
+        raise UsageError(f"only a run under way can be resized, and nobody drives {directory.place}; {way_out}")
+    wish_workers(directory.store, workers)
+    return Resized(run=plan.name, uri=directory.uri, workers=workers)
 
 
 class _Drive(NamedTuple):
@@ -167,6 +194,8 @@ def _drive(drive: _Drive) -> TrainResult:
     match state:
         case s.Interrupted(reason=reason):
             raise Interrupted(f"interrupted ({reason}); what is done is saved. Go on with: {directory.resume_command}")
+        case s.Failed(reason=reason, blame="pileus"):
+            raise WorkFailed(f"run {plan.name} failed by a fault of Pileus: {reason}\n{kept}")
         case s.Failed(reason=reason):
             raise WorkFailed(f"run {plan.name} failed: {reason}\n{kept}")
         case s.Done():
@@ -191,7 +220,7 @@ def _finish(drive: _Drive, fingerprint: str, spent: Spent) -> None:
         accuracy=packed.accuracy,
         fingerprint=packed.fingerprint,
         engine=spec.engine.name,
-        workers=spec.workers,
+        workers=next(event.data["workers"] for event in reversed(directory.events()) if event.kind == "launch"),
         strategy=msgspec.to_builtins(spec.strategy)["name"],
         bundle=f"{directory.uri}/bundle",
         validation_accuracy=epochs[-1].validation_accuracy if epochs else None,

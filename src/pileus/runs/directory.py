@@ -6,7 +6,10 @@ events/                           what befell it, one numbered document each, pu
 metrics.jsonl                     figures, a line per epoch
 checkpoints/, ledger/             see `pileus.training`
 bundle/, report.html, result.json made when training is done
-driver.json                       which process drives the run
+driver.json                       which process drives the run: of several that take it up at once exactly one wins, by
+                                  compare-and-swap
+driver-after-*.json               where the store has no swap: who took over from a driver that had died
+resize.json                       the number of workers that a person wishes for a run under way
 """
 
 from __future__ import annotations
@@ -18,12 +21,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from pileus.errors import AlreadyExists, Damaged, NotFound, RunTaken, StoreError, UsageError
-from pileus.runs.driver import Driver, this_process
+from pileus.errors import AlreadyExists, Damaged, NotFound, RunTaken, StoreError, UsageError, VersionConflict
+from pileus.runs.driver import Driver, begin_drive, end_drive, this_process
 from pileus.spec.job import EpochDone
 from pileus.spec.run import RunSpec
-from pileus.spec.values import Spec, canonical_json
-from pileus.store import Store, plain_place
+from pileus.spec.values import Spec, canonical_json, digest
+from pileus.store import Blob, Store, plain_place
 from pileus.training.figures import read_figures
 
 _EVENTS = "events/"
@@ -61,6 +64,7 @@ class RunDirectory:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._next = 0
+        self._driver = this_process()
 
     @property
     def uri(self) -> str:
@@ -107,34 +111,77 @@ class RunDirectory:
         return {}
 
     def drive(self) -> None:
-        """Become the run's one controller; RunTaken where a living process of this machine is.
+        """Become the run's one controller; RunTaken where a living process of this machine is, or becomes so first.
 
         Damaged where a document that the run goes on with cannot be read.
         """
-        with contextlib.suppress(NotFound):
-            driver = self._read(_DRIVER, Driver, "delete it where no pileus drives this run")
-            if driver.is_alive and driver != this_process():
-                raise RunTaken(
-                    f"run {self.place} is driven by process {driver.pid}, which is alive; stop that one first."
-                )
-        self.epochs()
-        events = self.events()
-        self.store.put(_DRIVER, canonical_json(this_process()))
+        begin_drive(self._driver)
+        try:
+            self._claim()
+            self.epochs()
+            events = self.events()
+        except BaseException:
+            self.release()
+            raise
         self._next = events[-1].number + 1 if events else 0
 
+    def driver(self) -> Driver | None:
+        """Who drives the run, or died while driving it."""
+        with contextlib.suppress(NotFound):
+            return self._read(_DRIVER, Driver, "delete it where no pileus drives this run")
+        return None
+
     def release(self) -> None:
-        """Let others drive the run, where this process does. What cannot be deleted bars no one once it has ended."""
+        """Let others drive the run, where this one does. What cannot be deleted bars no one."""
+        end_drive(self._driver)
         with contextlib.suppress(StoreError, Damaged):
-            if self._read(_DRIVER, Driver, "") == this_process():
+            if self.driver() == self._driver:
                 self.store.delete(_DRIVER)
+
+    def _claim(self) -> None:
+        own = canonical_json(self._driver)
+        try:
+            try:
+                before = self.store.get(_DRIVER)
+                self._refuse_driven(before)
+                self._take_over(before, own)
+            except NotFound:
+                self.store.put(_DRIVER, own, if_absent=True)
+        except (AlreadyExists, VersionConflict) as error:
+            raise RunTaken(
+                f"run {self.place} was taken up by another process at this very moment; leave it to that one."
+            ) from error
+
+    def _refuse_driven(self, before: Blob) -> None:
+        driver = self._decoded(_DRIVER, before.content, Driver, "delete it where no pileus drives this run")
+        if driver.is_alive:
+            raise RunTaken(f"run {self.place} is driven by process {driver.pid}, which is alive; stop that one first.")
+
+    def _take_over(self, before: Blob, own: bytes) -> None:
+        """From a driver that is dead. AlreadyExists or VersionConflict where another is faster."""
+        if self.store.abilities.swap:
+            self.store.swap(_DRIVER, own, before.version)
+            return
+        key = f"driver-after-{digest(before.content)}.json"
+        try:
+            self.store.put(key, own, if_absent=True)
+        except AlreadyExists:
+            if self._read(key, Driver, "delete it where no pileus drives this run").is_alive:
+                raise
+            raise RunTaken(
+                f"a process that took up run {self.place} has died at that very moment; delete {key} and try again."
+            ) from None
+        self.store.put(_DRIVER, own)
 
     def append(self, kind: str, **data: Any) -> None:
         """RunTaken where another controller has appended since."""
         event = RunEvent(number=self._next, time=datetime.datetime.now(datetime.UTC).isoformat(), kind=kind, data=data)
+        key, content = f"{_EVENTS}{self._next:08d}.json", canonical_json(event)
         try:
-            self.store.put(f"{_EVENTS}{self._next:08d}.json", canonical_json(event), if_absent=True)
+            self.store.put(key, content, if_absent=True)
         except AlreadyExists:
-            raise RunTaken(f"run {self.place} was taken up by another process; this one stops.") from None
+            if self.store.get(key).content != content:  # else it is ours, whose first answer was lost on its way
+                raise RunTaken(f"run {self.place} was taken up by another process; this one stops.") from None
         self._next += 1
 
     def events(self) -> list[RunEvent]:
@@ -154,7 +201,10 @@ class RunDirectory:
         return None
 
     def _read(self, key: str, kind: type[T], way_out: str) -> T:
+        return self._decoded(key, self.store.get(key).content, kind, way_out)
+
+    def _decoded(self, key: str, content: bytes, kind: type[T], way_out: str) -> T:
         try:
-            return msgspec.json.decode(self.store.get(key).content, type=kind)
+            return msgspec.json.decode(content, type=kind)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise Damaged(f"{self.place}/{key} is damaged ({error}); {way_out}.") from error

@@ -1,14 +1,18 @@
-"""Which process drives a run, told apart from a later one with the same number."""
+"""Who drives a run: a process, told apart from a later one with the same number, and which of its drives."""
 
 from __future__ import annotations
 
 import os
+import secrets
 from pathlib import Path
 
 from pileus.spec.values import Spec
 
 _STARTED_FIELD = 19
 """Of /proc/PID/stat behind the command's closing parenthesis, counted from 0: see proc(5), field 22."""
+
+_under_way: set[str] = set()
+"""Words of this process's drives: one that ended without deleting its document bars no later one."""
 
 
 class Driver(Spec, frozen=True, kw_only=True):
@@ -17,15 +21,35 @@ class Driver(Spec, frozen=True, kw_only=True):
     """Start time of the process in ticks since boot."""
     boot: str
     """Identifies the machine's boot; another machine or boot cannot be looked into."""
+    word: str = ""
+    """Random: tells the drives of one process apart."""
 
     @property
     def is_alive(self) -> bool:
         """Surely alive: False also where that cannot be known from here."""
-        return self.boot == _boot() and self.started == _started(self.pid) != ""
+        if self.boot != _boot() or not self.started or self.started != _started(self.pid):
+            return False
+        return self.pid != os.getpid() or self.word in _under_way
+
+    @property
+    def is_dead(self) -> bool:
+        """Surely dead: False also where that cannot be known from here."""
+        return self.boot == _boot() and not self.is_alive
 
 
 def this_process() -> Driver:
-    return Driver(pid=os.getpid(), started=_started(os.getpid()), boot=_boot())
+    """For one drive: no two are equal."""
+    pid = os.getpid()
+    return Driver(pid=pid, started=_started(pid), boot=_boot(), word=secrets.token_hex(8))
+
+
+def begin_drive(driver: Driver) -> None:
+    """Of this process."""
+    _under_way.add(driver.word)
+
+
+def end_drive(driver: Driver) -> None:
+    _under_way.discard(driver.word)
 
 
 def _boot() -> str:

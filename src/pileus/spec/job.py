@@ -11,7 +11,7 @@ from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec
 
 Cause = Literal["peer_lost", "diverged", "bad_input", "storage", "fault", "bug"]
-"""Why a worker failed. Only a lost peer is worth another try: the others would come again."""
+"""Why a worker failed. `pileus.runs.life.policies` says which of them is tried again."""
 
 
 class Fault(Spec, frozen=True, kw_only=True):
@@ -54,6 +54,15 @@ class Beat(Spec, tag=True, frozen=True, kw_only=True):
     rank: int
     epoch: int
     step: int
+    doing: str = ""
+    """What it is busy with until its gang is whole, in words: 'reading records'; '' after that."""
+
+
+class Leaving(Spec, tag=True, frozen=True, kw_only=True):
+    """Worker to controller: its place is about to be taken away; it goes on until it is told to stop."""
+
+    rank: int
+    reason: str
 
 
 class EpochDone(Spec, tag=True, frozen=True, kw_only=True):
@@ -108,7 +117,7 @@ class Failed(Spec, tag=True, frozen=True, kw_only=True):
     trace: str = ""
 
 
-Report = Joined | Beat | EpochDone | Checkpointed | Finished | Stopped | Failed
+Report = Joined | Beat | Leaving | EpochDone | Checkpointed | Finished | Stopped | Failed
 
 
 class Peers(Spec, tag=True, frozen=True, kw_only=True):

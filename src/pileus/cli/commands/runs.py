@@ -21,7 +21,7 @@ from pileus.operations.runs import (
     list_runs,
     verify_run,
 )
-from pileus.operations.train import resume
+from pileus.operations.train import resize, resume
 from pileus.store import plain_place
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ _EPILOG = """examples:
   pileus runs list
   pileus runs show digits_cnn-20260101-120000-000
   pileus runs resume RUN --workers 4           go on, here with four workers: the weights are the same
+  pileus runs resize RUN --workers 8           have a run under way go on with eight: the weights are the same
   pileus runs compare RUN RUN                  settings that differ, and the first epoch whose weights do
   pileus runs verify RUN                       checkpoints, bundle, and that each sample was taken once an epoch
 
@@ -44,6 +45,7 @@ def register(commands: Commands) -> None:
         ("list", _list, "every run and how it stands", 0),
         ("show", _show, "how a run stands and what befell it", 1),
         ("resume", _resume, "go on from the newest checkpoint that verifies", 1),
+        ("resize", _resize, "have a run under way go on with another number of workers", 1),
         ("compare", _compare, "where two runs part ways", 2),
         ("verify", _verify, "check checkpoints, ledger and bundle", 1),
     ):
@@ -54,6 +56,8 @@ def register(commands: Commands) -> None:
         if name == "resume":
             verb.add_argument("--engine", metavar="NAME", help="another engine than before")
             verb.add_argument("--workers", type=int, metavar="N", help="another number of workers")
+        elif name == "resize":
+            verb.add_argument("--workers", type=int, metavar="N", required=True, help="the new number of workers")
         verb.set_defaults(call=call)
 
 
@@ -91,6 +95,14 @@ def _resume(args: argparse.Namespace, console: Console) -> int:
     with console.progress("training", "images") as report:
         result = resume(directory.uri, engine=args.engine, workers=args.workers, observer=BarObserver(console, report))
     console.result(result, human_result(result))
+    return 0
+
+
+def _resize(args: argparse.Namespace, console: Console) -> int:
+    directory = find_run(args.run[0], args.runs)
+    resized = resize(directory, args.workers)
+    show = f"pileus runs show {shlex.quote(directory.place)}"
+    console.result(resized, f"asked {resized.run} to go on with {counted(resized.workers, 'worker')}; see: {show}")
     return 0
 
 

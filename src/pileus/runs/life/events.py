@@ -5,7 +5,7 @@ The reports of workers (`pileus.spec.job`) are events too.
 
 from __future__ import annotations
 
-from pileus.spec.job import Checkpointed, Failed, Finished, Joined, Stopped
+from pileus.spec.job import Beat, Cause, Checkpointed, Failed, Finished, Joined, Leaving, Stopped
 from pileus.spec.values import Spec
 
 
@@ -23,11 +23,19 @@ class Lost(Spec, tag=True, frozen=True, kw_only=True):
 
 
 class DeadlinePassed(Spec, tag=True, frozen=True, kw_only=True):
-    """The state's deadline: of the gang's start, or of an orderly stop."""
+    """The state's deadline: of the gang's start, of a wait, or of an orderly stop."""
 
 
 class StopAsked(Spec, tag=True, frozen=True, kw_only=True):
     reason: str
+    is_notice: bool = False
+    """The machine is about to be taken away."""
+
+
+class ResizeAsked(Spec, tag=True, frozen=True, kw_only=True):
+    """Another number of workers than the run has."""
+
+    workers: int
 
 
 class GangGone(Spec, tag=True, frozen=True, kw_only=True):
@@ -40,11 +48,14 @@ class Packed(Spec, tag=True, frozen=True, kw_only=True):
 
 class PackFailed(Spec, tag=True, frozen=True, kw_only=True):
     reason: str
+    cause: Cause
 
 
 Event = (
     Begin
     | Joined
+    | Beat
+    | Leaving
     | Lost
     | Failed
     | Checkpointed
@@ -52,6 +63,7 @@ Event = (
     | Stopped
     | DeadlinePassed
     | StopAsked
+    | ResizeAsked
     | GangGone
     | Packed
     | PackFailed
@@ -62,6 +74,7 @@ class LaunchGang(Spec, tag=True, frozen=True, kw_only=True):
     """From the newest checkpoint that verifies."""
 
     attempt: int
+    workers: int
 
 
 class SendPeers(Spec, tag=True, frozen=True, kw_only=True):
