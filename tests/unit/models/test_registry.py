@@ -11,7 +11,9 @@ from pileus.bundles.export import export_onnx
 from pileus.bundles.manifest import StoredFile, make_manifest
 from pileus.errors import SpecError
 from pileus.models.registry import NETWORKS, build, check_network
+from pileus.recipes.load import load_recipe, recipe_names
 from pileus.spec.preprocessing import Picture
+from pileus.spec.resolve import resolve
 from tests.contracts.tiny import noise
 from tests.unit.bundles.nets import describe
 
@@ -37,6 +39,12 @@ def test_what_is_too_small_is_told(name: str) -> None:
     check_network(name, None)
     with pytest.raises(SpecError, match=rf"at least {least} pixels a side \(got {least}x{least - 1}\).*data\.size="):
         build(name, (least, least - 1, 3), 5, seed=0)
+
+
+@pytest.mark.parametrize("recipe", recipe_names())
+def test_every_recipe_names_a_network_that_takes_its_images(recipe: str) -> None:
+    spec = resolve(load_recipe(recipe))
+    check_network(spec.model, spec.data.size)
 
 
 def test_an_unknown_network_names_the_nearest() -> None:
