@@ -13,12 +13,13 @@ import threading
 import time
 import traceback
 from collections.abc import Sequence
+from types import FrameType
 from typing import NoReturn
 
 from pileus.engines.processes.channel import Channel, Posting
 from pileus.engines.processes.memory import Memory
 from pileus.errors import PeerLost
-from pileus.spec.job import Beat, Joined, Order, Peers, Report, Stop
+from pileus.spec.job import Beat, Job, Joined, Leaving, Order, Peers, Report, Stop
 from pileus.training.exchange.ports import Alone
 from pileus.training.exchange.sockets import Listener
 from pileus.training.seat import Gathering
@@ -35,6 +36,8 @@ class ProcessSeat:
         self._memory = memory
         self._controller_pid = posting.controller_pid
         self._position = (0, 0)
+        self._doing = "reading records" if posting.job.spec.role(posting.rank) == "worker" else "getting ready"
+        self._notice = threading.Event()
         self._stop = threading.Event()
         self._peers: tuple[str, ...] = ()
         self._whole = threading.Event()
@@ -53,15 +56,21 @@ class ProcessSeat:
         return Gathering(exchange, servers)
 
     def serve(self, address: str, deadline_s: float) -> None:
+        self._doing = "waiting for the gang to be whole"
         self.report(Joined(rank=self.rank, address=address))
         if not self._whole.wait(deadline_s):
             raise PeerLost(f"rank {self.rank} waited {deadline_s:g} s for the gang to be whole.")
+        self._doing = ""
 
     def report(self, report: Report) -> None:
         try:
             self._channel.send(report)
         except OSError:
             os._exit(1)
+
+    def take_notice(self, number: int, frame: FrameType | None) -> None:
+        """A handler of SIGTERM: this process is about to be ended; it goes on until the gang is told to stop."""
+        self._notice.set()
 
     def at(self, epoch: int, step: int) -> None:
         self._position = (epoch, step)
@@ -90,8 +99,10 @@ class ProcessSeat:
     def _beat(self) -> None:
         while True:
             epoch, step = self._position
-            self.report(Beat(rank=self.rank, epoch=epoch, step=step))
-            time.sleep(_BEAT_S)
+            self.report(Beat(rank=self.rank, epoch=epoch, step=step, doing=self._doing))
+            if self._notice.wait(_BEAT_S):
+                self._notice.clear()
+                self.report(Leaving(rank=self.rank, reason="SIGTERM"))
 
 
 def live(channel_descriptor: int, stderr_descriptor: int) -> NoReturn:
@@ -105,7 +116,7 @@ def live(channel_descriptor: int, stderr_descriptor: int) -> NoReturn:
         while postings == []:
             postings = channel.receive(Posting)
         memory = Memory((first, second))
-        done = postings is not None and work(postings[0].job, ProcessSeat(postings[0], channel, memory))
+        done = postings is not None and _worked(postings[0].job, ProcessSeat(postings[0], channel, memory))
     except BaseException:
         traceback.print_exc()
         done = False
@@ -113,3 +124,8 @@ def live(channel_descriptor: int, stderr_descriptor: int) -> NoReturn:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(0 if done else 1)
+
+
+def _worked(job: Job, seat: ProcessSeat) -> bool:
+    signal.signal(signal.SIGTERM, seat.take_notice)
+    return work(job, seat)
