@@ -6,8 +6,10 @@ The batch is cut before the workers are counted, so that what a microbatch holds
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import msgspec
@@ -91,25 +93,45 @@ class Place(NamedTuple):
 class Batches:
     """How the samples of a split are dealt out: a pure function of (seed, epoch, step). Safe for threads."""
 
-    def __init__(self, num_samples: int, batch_size: int, microbatch_size: int, seed: int) -> None:
+    def __init__(
+        self,
+        num_samples: int,
+        batch_size: int,
+        microbatch_size: int,
+        seed: int,
+        growth: Mapping[int, int] = types.MappingProxyType({}),
+    ) -> None:
+        """`growth`: from an epoch to the batch size from there on."""
         self._num_samples = num_samples
-        self._batch_size = batch_size
         self._microbatch_size = microbatch_size
         self._seed = seed
-        self.steps_per_epoch = math.ceil(num_samples / batch_size)
+        self._sizes = sorted({0: batch_size, **growth}.items())
 
-    def size(self, step: int) -> int:
-        """Samples of the batch; that of the last step may be smaller."""
-        return min(self._batch_size, self._num_samples - step * self._batch_size)
+    def batch_size(self, epoch: int) -> int:
+        """Samples of a full batch."""
+        return next(size for first, size in reversed(self._sizes) if first <= epoch)
 
-    def num_microbatches(self, step: int) -> int:
-        return math.ceil(self.size(step) / self._microbatch_size)
+    def steps_per_epoch(self, epoch: int) -> int:
+        return math.ceil(self._num_samples / self.batch_size(epoch))
+
+    def first_steps(self, num_epochs: int) -> tuple[int, ...]:
+        """(num_epochs + 1,): the global step that each epoch begins with, and the one after the last."""
+        return (0, *itertools.accumulate(map(self.steps_per_epoch, range(num_epochs))))
+
+    def size(self, epoch: int, step: int) -> int:
+        """Samples of the batch; that of an epoch's last step may be smaller."""
+        full = self.batch_size(epoch)
+        return min(full, self._num_samples - step * full)
+
+    def num_microbatches(self, epoch: int, step: int) -> int:
+        return math.ceil(self.size(epoch, step) / self._microbatch_size)
 
     def rows(self, place: Place) -> NDArray[np.int64]:
         """Rows of the split, in order; the last microbatch of a batch may be smaller."""
-        first = place.step * self._batch_size
+        full = self.batch_size(place.epoch)
+        first = place.step * full
         start = first + place.microbatch * self._microbatch_size
-        stop = min(start + self._microbatch_size, first + self._batch_size)
+        stop = min(start + self._microbatch_size, first + full)
         return self._order(place.epoch)[start:stop]
 
     def places(self, epochs: range, step: int, held: Callable[[int], tuple[int, int]]) -> Iterator[Place]:
@@ -118,8 +140,8 @@ class Batches:
         `held` gives of a number of microbatches the interval that is the worker's.
         """
         for epoch in epochs:
-            for at in range(step if epoch == epochs.start else 0, self.steps_per_epoch):
-                for index in range(*held(self.num_microbatches(at))):
+            for at in range(step if epoch == epochs.start else 0, self.steps_per_epoch(epoch)):
+                for index in range(*held(self.num_microbatches(epoch, at))):
                     yield Place(epoch, at, index)
 
     @functools.lru_cache(maxsize=2)  # noqa: B019 - an epoch and the next; it lives as long as the run

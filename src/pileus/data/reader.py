@@ -116,7 +116,7 @@ class Reader:
 
     @property
     def steps_per_epoch(self) -> int:
-        return self._batches.steps_per_epoch
+        return self._batches.steps_per_epoch(0)
 
     @property
     def by_pillow(self) -> int:
@@ -150,7 +150,7 @@ class Reader:
         try:
             for epoch in epochs:
                 for at in range(step if epoch == epochs.start else 0, self.steps_per_epoch):
-                    low, high = share(*self._worker, self._batches.num_microbatches(at))
+                    low, high = share(*self._worker, self._batches.num_microbatches(epoch, at))
                     if self._feed is not feed:
                         raise UsageError("a reader reads one epoch at a time; this one has begun another iteration.")
                     places = [Place(epoch, at, index) for index in range(low, high)]

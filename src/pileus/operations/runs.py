@@ -118,7 +118,7 @@ def _standing(events: list[str]) -> str:
 
 def compare_runs(first: RunDirectory, second: RunDirectory) -> Difference:
     plans = (first.plan(), second.plan())
-    settings = [_flat(msgspec.to_builtins(plan.spec)) for plan in plans]
+    settings = [_flat(msgspec.to_builtins(plan.spec, str_keys=True)) for plan in plans]
     names = sorted(settings[0].keys() | settings[1].keys())
     weights = [{epoch.epoch: epoch.fingerprint for epoch in run.epochs()} for run in (first, second)]
     both = sorted(weights[0].keys() & weights[1].keys())

@@ -39,7 +39,7 @@ def parse_setting(pair: str) -> tuple[tuple[str, ...], Any]:
 
 def resolve(base: Mapping[str, Any], settings: Iterable[tuple[tuple[str, ...], Any]] = ()) -> RunSpec:
     """The spec of `base` (a recipe's or file's table) with the settings laid over it, in order."""
-    tree: dict[str, Any] = msgspec.to_builtins(base)
+    tree: dict[str, Any] = msgspec.to_builtins(base, str_keys=True)
     for path, value in settings:
         _lay(tree, path, value)
     return spec_of(tree, RunSpec)
@@ -49,7 +49,7 @@ def spec_of(table: dict[str, Any], kind: type[Made]) -> Made:
     """The spec of this kind with the settings of a table of plain values. SpecError with the setting's name."""
     _name_default_members(table, kind)
     try:
-        return msgspec.convert(table, kind)
+        return msgspec.convert(table, kind, str_keys=True)
     except msgspec.ValidationError as error:
         if isinstance(error.__cause__, SpecError):
             raise error.__cause__ from None

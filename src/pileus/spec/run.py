@@ -160,6 +160,7 @@ class RunSpec(Spec, frozen=True, kw_only=True):
                 f"microbatch_size must be at most batch_size (got microbatch_size={self.microbatch_size}, "
                 f"batch_size={self.batch_size}); lower microbatch_size."
             )
+        self._check_growth()
         if self.workers > self.num_microbatches:
             raise SpecError(
                 f"workers must be in [1, microbatches] (got workers={self.workers}, "
@@ -171,6 +172,14 @@ class RunSpec(Spec, frozen=True, kw_only=True):
                 f"(got {self.microbatch_size}); raise microbatch_size or set augment.mix=null."
             )
         self._check_strategy()
+
+    def _check_growth(self) -> None:
+        for epoch, size in self.batch_growth.items():
+            if epoch < 0 or size < self.microbatch_size:
+                raise SpecError(
+                    "batch_growth is of epochs from 0 on to batch sizes of at least microbatch_size "
+                    f"(got {epoch}: {size}, microbatch_size={self.microbatch_size}); for example batch_growth.10=512."
+                )
 
     def _check_strategy(self) -> None:
         strategy = self.strategy
@@ -195,5 +204,6 @@ class RunSpec(Spec, frozen=True, kw_only=True):
 
     @property
     def num_microbatches(self) -> int:
-        """Of a full batch."""
-        return math.ceil(self.batch_size / self.microbatch_size)
+        """Of a full batch; of the smallest where batches grow."""
+        smallest = min(self.batch_growth.values(), default=self.batch_size)
+        return math.ceil(min(smallest, self.batch_size) / self.microbatch_size)

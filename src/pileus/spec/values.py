@@ -13,7 +13,8 @@ class Spec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 
 def canonical_json(value: object) -> bytes:
     """The one JSON text of a value: sorted keys, two-space indent, a newline at the end."""
-    return msgspec.json.format(msgspec.json.encode(value, order="sorted"), indent=2) + b"\n"
+    plain = msgspec.to_builtins(value, str_keys=True)  # numbers as keys cannot be sorted
+    return msgspec.json.format(msgspec.json.encode(plain, order="sorted"), indent=2) + b"\n"
 
 
 def digest(content: bytes | memoryview) -> str:

@@ -98,8 +98,9 @@ class Worker:
         self._num_lanes = self._spec.lanes or seat.cores
         problem = Problem(self._train.shape, num_classes)
         self._learner: Learner = make_learner(self._spec, problem, gathering, self._num_lanes)
-        self._batches = Batches(len(self._train), self._spec.batch_size, self._spec.microbatch_size, self._spec.seed)
-        self._steps_per_epoch = self._batches.steps_per_epoch
+        spec = self._spec
+        self._batches = Batches(len(self._train), spec.batch_size, spec.microbatch_size, spec.seed, spec.batch_growth)
+        self._first_steps = self._batches.first_steps(spec.epochs)
         self._feed: Feed[Place, Microbatch] | None = None
         self._ledger: str | None = None
         self._taken = Taken(self._exchange)
@@ -167,7 +168,8 @@ class Worker:
         started = time.perf_counter()
         self._learner.seconds, feed.stall_s = Seconds(), 0.0
         self._phases["validation"] = 0.0
-        while self.position.step < self._steps_per_epoch:
+        num_steps = self._batches.steps_per_epoch(self.position.epoch)
+        while self.position.step < num_steps:
             asked = self._step(feed)
             if asked.stops > 0:
                 return False
@@ -211,7 +213,7 @@ class Worker:
             train_accuracy=done.epoch_correct / done.epoch_samples,
             validation_loss=validation[0],
             validation_accuracy=validation[1],
-            lr=learning_rate(self._spec, done.global_step - 1, self._steps_per_epoch),
+            lr=learning_rate(self._spec, done.global_step - 1, self._first_steps),
             seconds=seconds,
             phases_s=dict(self._phases),
             fingerprint=self._learner.fingerprint(),
@@ -225,7 +227,7 @@ class Worker:
         self._seat.at(here.epoch, here.global_step)
         for fault in self._job.faults:
             self._commit_fault(fault)
-        num_samples = self._batches.size(here.step)
+        num_samples = self._batches.size(here.epoch, here.step)
         taken: dict[int, NDArray[np.uint32]] = {}
 
         def leaf(lane: Lane, index: int, into: Vector) -> None:
@@ -236,8 +238,9 @@ class Worker:
             if index == 0 and self._saving is not None:
                 self._ask(self._saving, into)
 
-        lr = learning_rate(self._spec, here.global_step, self._steps_per_epoch)
-        totals = self._learner.step(Task(here.global_step, self._batches.num_microbatches(here.step), lr), leaf)
+        lr = learning_rate(self._spec, here.global_step, self._first_steps)
+        num_leaves = self._batches.num_microbatches(here.epoch, here.step)
+        totals = self._learner.step(Task(here.global_step, num_leaves, lr), leaf)
         mark = self._learner.mark() if self._saving is not None else None
         self._taken.note([taken[index] for index in sorted(taken)], mark)
         after = here.after(num_samples)
@@ -307,7 +310,7 @@ class Worker:
         self._taken.gather()
         ended_epoch = self.position.step == 0
         epoch = self.position.epoch - ended_epoch
-        steps = self._page_start, self._steps_per_epoch if ended_epoch else self.position.step
+        steps = self._page_start, self._batches.steps_per_epoch(epoch) if ended_epoch else self.position.step
         page = self._taken.page(epoch, steps, self.position.global_step - (steps[1] - steps[0]), self._ledger)
         if page is not None and self._saving is not None:
             self._saving.page(made := written(page))

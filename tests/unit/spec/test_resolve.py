@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from pileus.errors import SpecError
 from pileus.recipes.load import load_recipe, recipe_names
 from pileus.spec.optimizer import Adam, Sgd
 from pileus.spec.resolve import parse_setting, resolve, setting_names
-from pileus.spec.run import Single
+from pileus.spec.run import RunSpec, Single
+from pileus.spec.values import canonical_json
 
 BASE: dict[str, Any] = {
     "model": "digits_cnn",
@@ -60,6 +62,10 @@ def test_the_base_is_not_written_to() -> None:
         ("workers=5", "workers must be in [1, microbatches] (got workers=5, microbatches=4)"),
         ("microbatch_size=65", "microbatch_size must be at most batch_size"),
         ("model.x=3", "below a plain value"),
+        ("batch_growth.3=8", "batch sizes of at least microbatch_size (got 3: 8, microbatch_size=16)"),
+        ("batch_growth.-1=64", "(got -1: 64"),
+        ("batch_growth.two=64", "batch_growth"),
+        ("batch_growth.2=many", "batch_growth"),
     ],
 )
 def test_a_bad_setting_is_told_in_a_line_or_two(pair: str, told: str) -> None:
@@ -67,6 +73,19 @@ def test_a_bad_setting_is_told_in_a_line_or_two(pair: str, told: str) -> None:
         resolved(pair)
     assert told in str(raised.value)
     assert len(str(raised.value).splitlines()) <= 2
+
+
+def test_a_batch_grows_from_an_epoch_on() -> None:
+    spec = resolved("batch_growth.3=256", "batch_growth.10=512")
+    assert spec.batch_growth == {3: 256, 10: 512}
+    assert msgspec.json.decode(canonical_json(spec), type=RunSpec) == spec
+    assert resolve(msgspec.to_builtins(spec)) == spec
+
+
+def test_workers_are_at_most_the_microbatches_of_the_smallest_batch() -> None:
+    assert resolved("batch_growth.3=256", "workers=4").workers == 4
+    with pytest.raises(SpecError, match="got workers=4, microbatches=2"):
+        resolved("batch_growth.3=32", "workers=4")
 
 
 def test_single_has_one_worker() -> None:
