@@ -253,7 +253,7 @@ def _engine(spec: RunSpec, given: Engine | None) -> Iterator[Engine]:
 def _check(spec: RunSpec, uri: str, given: Engine | None) -> None:
     """What can be refused before anything starts."""
     check_network(spec.model, spec.data.size)
-    strategy = msgspec.to_builtins(spec.strategy)["name"]
+    strategy = spec.strategy_kind
     with _engine(spec, given) as engine:
         known = engine.capabilities.strategies
         if strategy not in known:

@@ -188,11 +188,23 @@ class RunSpec(Spec, frozen=True, kw_only=True):
                 f"strategy 'single' has one worker (got workers={self.workers}); "
                 "choose --strategy all_reduce or --workers 1."
             )
+        if self.ema is not None and isinstance(strategy, LocalSgd):
+            raise SpecError(
+                "ema follows weights that all workers agree on after each step, and those of local_sgd do not "
+                f"(got ema={self.ema}); set ema=null or another strategy."
+            )
         if self.clip_norm is not None and isinstance(strategy, ParameterServer) and strategy.servers > 1:
             raise SpecError(
                 "clip_norm needs the whole gradient in one place, and servers hold a shard each "
                 f"(got strategy.servers={strategy.servers}); set strategy.servers=1 or clip_norm=null."
             )
+
+    @property
+    def strategy_kind(self) -> str:
+        """What an engine must be able to run."""
+        strategy = self.strategy
+        name = str(strategy.__struct_config__.tag)
+        return f"{name} ({strategy.mode})" if isinstance(strategy, AllReduce) and strategy.mode == "fast" else name
 
     @property
     def gang_size(self) -> int:

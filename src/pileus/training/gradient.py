@@ -7,7 +7,7 @@ a SUM over samples; it is divided once, by the global count, after the reduction
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -46,6 +46,14 @@ class Totals(NamedTuple):
         return Totals(*(mine + theirs for mine, theirs in zip(self, other, strict=True)))
 
 
+class Computes(Protocol):
+    """What a leaf of the tree is computed with."""
+
+    def gradient(self, microbatch: Microbatch, seeds: tuple[int, int, int], into: Vector) -> None: ...
+
+    def evaluate(self, microbatch: Microbatch, into: Vector) -> None: ...
+
+
 class Lane:
     """One network over the shared weights; used by one thread at a time."""
 
@@ -63,17 +71,8 @@ class Lane:
 
         `seeds` is (seed, global step, microbatch). Diverged where the loss or the gradient is not finite.
         """
-        self._network.train()
-        for index, dropout in enumerate(self._dropouts):
-            dropout.generator.manual_seed(stream(_DROPOUT, *seeds, index) >> 1)
-        into[:] = 0.0
-        flat = torch.from_numpy(into)
-        for parameter, view in zip(self._parameters, self._layout.views(flat, self._layout.parameters), strict=True):
-            parameter.grad = view
-        logits_NK, loss = self._loss(microbatch)
+        loss = self.forward(microbatch, seeds, into)
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-        self._write_totals(logits_NK, loss, microbatch, into)
-        self._write_statistics(len(microbatch.labels_N), flat)
         gradient = into[: self._layout.num_trained]
         if not (math.isfinite(loss.item()) and math.isfinite(np.dot(gradient, gradient))):
             what = "gradient" if math.isfinite(loss.item()) else "loss"
@@ -82,15 +81,34 @@ class Lane:
                 "lower optimizer.lr, raise warmup_epochs or set clip_norm."
             )
 
+    def forward(
+        self, microbatch: Microbatch, seeds: tuple[int, int, int], into: Vector, through: nn.Module | None = None
+    ) -> torch.Tensor:
+        """The summed loss, whose backward pass adds the gradient to `into`; statistics and totals are written now.
+
+        `through` is called in place of the network that it wraps.
+        """
+        self._network.train()
+        for index, dropout in enumerate(self._dropouts):
+            dropout.generator.manual_seed(stream(_DROPOUT, *seeds, index) >> 1)
+        into[:] = 0.0
+        flat = torch.from_numpy(into)
+        for parameter, view in zip(self._parameters, self._layout.views(flat, self._layout.parameters), strict=True):
+            parameter.grad = view
+        logits_NK, loss = self._loss(microbatch, through or self._network)
+        self._write_totals(logits_NK, loss, microbatch, into)
+        self._write_statistics(len(microbatch.labels_N), flat)
+        return loss
+
     def evaluate(self, microbatch: Microbatch, into: Vector) -> None:
         """Write the totals alone into `into`, (NUM_TOTALS,)."""
         self._network.eval()
         with torch.inference_mode():
-            logits_NK, loss = self._loss(microbatch)
+            logits_NK, loss = self._loss(microbatch, self._network)
             self._write_totals(logits_NK, loss, microbatch, into)
 
-    def _loss(self, microbatch: Microbatch) -> tuple[torch.Tensor, torch.Tensor]:
-        logits_NK = self._network(torch.from_numpy(microbatch.images_NHWC))
+    def _loss(self, microbatch: Microbatch, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        logits_NK = network(torch.from_numpy(microbatch.images_NHWC))
         smoothing = self._label_smoothing if self._network.training else 0.0
         return logits_NK, _loss_sum(logits_NK, microbatch, smoothing)
 

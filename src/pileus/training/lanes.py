@@ -14,13 +14,13 @@ import torch
 from pileus.models.registry import build
 from pileus.spec.run import RunSpec
 from pileus.training.checkpoint import Tensors
-from pileus.training.gradient import Lane
+from pileus.training.gradient import Computes, Lane
 from pileus.training.layout import Layout, aligned_zeros, gather
 from pileus.training.tree import Node, TreeSum, Vector
 
 WEIGHTS = "weights/"
 """Before the names of a network's tensors in a checkpoint; of the running average they stand behind another word."""
-Leaf = Callable[[Lane, int, Vector], None]
+Leaf = Callable[[Computes, int, Vector], None]
 """Computes one microbatch, given by its number, into a vector."""
 
 
@@ -54,6 +54,7 @@ class Lanes:
         self._lanes: queue.SimpleQueue[Lane] = queue.SimpleQueue()
         for network in networks:
             self._lanes.put(Lane(network, self.layout, self.state, spec.label_smoothing))
+        self.networks = networks
         self._free: list[Vector] = []
         self._pool = ThreadPoolExecutor(num_lanes, "lane", torch.set_num_threads, (1,)) if num_lanes > 1 else None
         self.seconds = Seconds()

@@ -16,6 +16,8 @@ class Gathering(NamedTuple):
     """With the other workers."""
     servers: tuple[str, ...] = ()
     """HOST:PORT of each parameter server, in the order of their ranks."""
+    host: str = "127.0.0.1"
+    """Where rank 0 can be reached."""
 
 
 class Seat(Protocol):

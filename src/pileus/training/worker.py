@@ -21,7 +21,7 @@ from pileus.store import open_store
 from pileus.training.checkpoint import Position, load_checkpoint
 from pileus.training.exchange.ports import Exchange
 from pileus.training.figures import note_figures
-from pileus.training.gradient import NUM_TOTALS, Lane, Totals
+from pileus.training.gradient import NUM_TOTALS, Computes, Totals
 from pileus.training.lanes import Problem, Seconds
 from pileus.training.ledger import written
 from pileus.training.saving import Commit, Saving, unpacked
@@ -102,6 +102,7 @@ class Worker:
         self._batches = Batches(len(self._train), spec.batch_size, spec.microbatch_size, spec.seed, spec.batch_growth)
         self._first_steps = self._batches.first_steps(spec.epochs)
         self._feed: Feed[Place, Microbatch] | None = None
+        self._feed_shares = 0
         self._ledger: str | None = None
         self._taken = Taken(self._exchange)
         self._page_start = 0
@@ -121,9 +122,8 @@ class Worker:
 
     def run(self) -> None:
         self._take_up()
-        self._feed = self._opened_feed()
         while self.position.epoch < self._spec.epochs:
-            if not self._epoch(self._feed):
+            if not self._epoch():
                 self._checkpoint()
                 self._saved()
                 self._seat.report(Stopped(rank=self._seat.rank, step=self.position.global_step))
@@ -149,6 +149,14 @@ class Worker:
         if at >= 0:
             self._learner.restore(tensors)
 
+    def _present_feed(self) -> Feed[Place, Microbatch]:
+        """Opened anew where this worker's share is another than before."""
+        if self._feed is None or self._feed_shares != self._learner.shares:
+            if self._feed is not None:
+                self._feed.close()
+            self._feed, self._feed_shares = self._opened_feed(), self._learner.shares
+        return self._feed
+
     def _opened_feed(self) -> Feed[Place, Microbatch]:
         """This worker's microbatches from the present position to the end of the run."""
         spec, here = self._spec, self.position
@@ -161,16 +169,19 @@ class Worker:
         return Feed(made, places, readers=readers, ahead=spec.reading.ahead or 2 * readers)
 
     def _held(self, num_microbatches: int) -> tuple[int, int]:
-        return self._learner.held(Task(0, num_microbatches, 0.0))
+        return self._learner.held(Task(0, num_microbatches, 0, 0.0))
 
-    def _epoch(self, feed: Feed[Place, Microbatch]) -> bool:
+    def _epoch(self) -> bool:
         """Train the rest of the present epoch; False when asked to stop on the way."""
         started = time.perf_counter()
-        self._learner.seconds, feed.stall_s = Seconds(), 0.0
+        self._learner.seconds, data_s = Seconds(), 0.0
         self._phases["validation"] = 0.0
         num_steps = self._batches.steps_per_epoch(self.position.epoch)
         while self.position.step < num_steps:
+            feed = self._present_feed()
+            feed.stall_s = 0.0
             asked = self._step(feed)
+            data_s += feed.stall_s / self._num_lanes
             if asked.stops > 0:
                 return False
             if asked.commits > 0:
@@ -178,10 +189,10 @@ class Worker:
         last = self.position.epoch + 1 == self._spec.epochs
         whole = last or self._learner.may_settle
         if whole:
-            self._settle()
+            self._learner.settle()
+        self._sum_totals()
         seconds = self._learner.seconds
         validation = self._evaluated(self._validation) if whole else (None, None)
-        data_s = feed.stall_s / self._num_lanes
         self._phases |= asdict(seconds) | {"data": data_s, "compute": seconds.compute - data_s}
         done = self.position
         if self._seat.rank == 0:
@@ -197,6 +208,9 @@ class Worker:
     def _settle(self) -> None:
         """Have the same state on every worker, and the totals of all in the position."""
         self._learner.settle()
+        self._sum_totals()
+
+    def _sum_totals(self) -> None:
         if self._learner.tells_all:
             return
         totals, self._unsettled = summed(self._exchange, self._unsettled), Totals(0.0, 0.0, 0.0)
@@ -230,7 +244,7 @@ class Worker:
         num_samples = self._batches.size(here.epoch, here.step)
         taken: dict[int, NDArray[np.uint32]] = {}
 
-        def leaf(lane: Lane, index: int, into: Vector) -> None:
+        def leaf(lane: Computes, index: int, into: Vector) -> None:
             place = Place(here.epoch, here.step, index)
             microbatch = feed.take(place)
             taken[index] = self._train.positions_N[self._batches.rows(place)].astype(np.uint32)
@@ -240,7 +254,7 @@ class Worker:
 
         lr = learning_rate(self._spec, here.global_step, self._first_steps)
         num_leaves = self._batches.num_microbatches(here.epoch, here.step)
-        totals = self._learner.step(Task(here.global_step, num_leaves, lr), leaf)
+        totals = self._learner.step(Task(here.global_step, num_leaves, num_samples, lr), leaf)
         mark = self._learner.mark() if self._saving is not None else None
         self._taken.note([taken[index] for index in sorted(taken)], mark)
         after = here.after(num_samples)
@@ -268,7 +282,7 @@ class Worker:
         rows = np.arange(len(part))
         leaves = [rows[first : first + _EVALUATION_SAMPLES] for first in range(0, len(part), _EVALUATION_SAMPLES)]
 
-        def leaf(lane: Lane, index: int, into: Vector) -> None:
+        def leaf(lane: Computes, index: int, into: Vector) -> None:
             lane.evaluate(part.plain(leaves[index]), into)
 
         totals = self._learner.evaluate(len(leaves), leaf)

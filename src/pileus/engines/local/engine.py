@@ -21,7 +21,9 @@ class LocalEngine:
     """`cores` are shared among the workers; None: all that this process may run on."""
 
     name = "local"
-    capabilities = Capabilities(strategies=frozenset({"single", "all_reduce"}), processes=True)
+    capabilities = Capabilities(
+        strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd"}), processes=True
+    )
 
     def __init__(self, cores: int | None = None) -> None:
         self._cores = cores or len(os.sched_getaffinity(0))

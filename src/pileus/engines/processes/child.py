@@ -53,7 +53,7 @@ class ProcessSeat:
         self.serve(listener.address if listener else "", deadline_s)
         workers, servers = self._peers[:num_workers], self._peers[num_workers:]
         exchange = listener.connect(self.rank, workers, session, deadline_s) if listener else Alone()
-        return Gathering(exchange, servers)
+        return Gathering(exchange, servers, workers[0].rpartition(":")[0] or "127.0.0.1")
 
     def serve(self, address: str, deadline_s: float) -> None:
         self._doing = "waiting for the gang to be whole"

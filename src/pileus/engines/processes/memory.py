@@ -11,7 +11,9 @@ import os
 import struct
 from collections.abc import Sequence
 
-import google_crc32c
+import numpy as np
+
+from pileus.records.frame import crc32c
 
 _HEAD = struct.Struct("<QQI")
 """Number of the write, from 1; bytes; CRC32C of them."""
@@ -39,7 +41,7 @@ class Memory:
         with mmap.mmap(target, _START + size) as mapped:
             for part in parts:
                 mapped[at : at + part.nbytes] = part
-                crc = int(google_crc32c.extend(crc, part))
+                crc = crc32c(np.frombuffer(part, np.uint8), crc)
                 at += part.nbytes
         os.pwrite(target, _HEAD.pack(newest + 1, size, crc), 0)
 
@@ -48,7 +50,7 @@ class Memory:
         for descriptor in sorted(self.descriptors, key=self._number, reverse=True):
             number, size, crc = self._head(descriptor)
             content = os.pread(descriptor, size, _START) if number else b""
-            if number and len(content) == size and google_crc32c.value(content) == crc:
+            if number and len(content) == size and crc32c(content) == crc:
                 return content
         return None
 

@@ -23,6 +23,7 @@ class ExactLearner:
     tells_all = True
     in_step = True
     may_settle = True
+    shares = 0
 
     def __init__(self, spec: RunSpec, lanes: Lanes, exchange: Exchange, agree: Agree) -> None:
         self._lanes = lanes

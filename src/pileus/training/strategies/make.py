@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pileus.errors import SpecError
 from pileus.spec.run import AllReduce as AllReduceSpec
-from pileus.spec.run import RunSpec
+from pileus.spec.run import LocalSgd, RunSpec
 from pileus.spec.run import Single as SingleSpec
 from pileus.training.lanes import Lanes, Problem
 from pileus.training.seat import Gathering
 from pileus.training.strategies.all_reduce import AllReduce
 from pileus.training.strategies.exact import ExactLearner
+from pileus.training.strategies.fast import FastLearner
+from pileus.training.strategies.local_sgd import LocalLearner
 from pileus.training.strategies.ports import Learner
 from pileus.training.strategies.single import Single
 
@@ -22,4 +24,8 @@ def make_learner(spec: RunSpec, problem: Problem, gathering: Gathering, num_lane
             return ExactLearner(spec, Lanes(spec, problem, num_lanes), exchange, Single())
         case AllReduceSpec(mode="exact"):
             return ExactLearner(spec, Lanes(spec, problem, num_lanes), exchange, AllReduce(exchange))
+        case AllReduceSpec(mode="fast"):
+            return FastLearner(spec, problem, gathering, num_lanes)
+        case LocalSgd():
+            return LocalLearner(spec, Lanes(spec, problem, num_lanes), exchange)
     raise SpecError(f"strategy {spec.strategy!r} is not there yet.")

@@ -17,6 +17,8 @@ class Task(NamedTuple):
     global_step: int
     num_leaves: int
     """Microbatches of the batch."""
+    num_samples: int
+    """Of the batch."""
     lr: float
 
 
@@ -32,6 +34,8 @@ class Learner(Protocol):
     """Whether `step` gives the totals over all workers; else this worker's own."""
     in_step: bool
     """Whether all workers have the same state, bit for bit, after every step; else after `settle` only."""
+    shares: int
+    """Another number whenever `held` gives other intervals than before."""
     may_settle: bool
     """Whether `settle` may be called before the last step."""
 

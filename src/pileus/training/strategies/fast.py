@@ -1,0 +1,197 @@
+"""Fast all-reduce: torch's DistributedDataParallel over gloo, which sends gradients while it still computes.
+
+A worker computes its share of the batch in one piece, on all of its cores; what is summed, and in which order, depends
+on their number. The optimiser's step is that of every other strategy. A worker sends and receives 2 (W-1)/W times the
+gradient's bytes a step, in torch's buckets (Li et al., 2020), and one small message for statistics and totals.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import math
+import os
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch._C._distributed_c10d import TCPStore  # where torch.distributed, which does not name it, has it from
+from torch.nn.parallel import DistributedDataParallel
+
+from pileus.data.batches import Microbatch, share
+from pileus.data.transforms.mix import Pairs
+from pileus.errors import Diverged, PeerLost
+from pileus.records.frame import crc32c
+from pileus.spec.run import RunSpec
+from pileus.training.checkpoint import Tensors
+from pileus.training.exchange.ports import Exchange
+from pileus.training.gradient import NUM_TOTALS, Lane, Totals
+from pileus.training.lanes import Lanes, Leaf, Problem, Seconds, restore
+from pileus.training.layout import aligned_zeros
+from pileus.training.seat import Gathering
+from pileus.training.strategies.all_reduce import AllReduce
+from pileus.training.strategies.ports import Task
+from pileus.training.tree import Node, Vector
+from pileus.training.update import Update
+
+
+class FastLearner:
+    tells_all = True
+    in_step = True
+    may_settle = True
+    shares = 0
+
+    def __init__(self, spec: RunSpec, problem: Problem, gathering: Gathering, num_threads: int) -> None:
+        torch.set_num_threads(num_threads)
+        self._exchange = gathering.exchange
+        self._shape_HWC = problem.shape_HWC
+        self._agree = AllReduce(self._exchange)
+        self._lanes = Lanes(spec, problem, 1)
+        self.layout = self._lanes.layout
+        self._update = Update(spec, self.layout)
+        self._update.begin(self._lanes.state)
+        self._sums = aligned_zeros(self.layout.num_summed + NUM_TOTALS)
+        """[mean gradient | statistics x samples | totals]; torch reduces the first region, we the others."""
+        deadline_s = spec.engine.silence_deadline_s
+        with _told_as_lost(self._exchange.rank):
+            _join(self._exchange, gathering.host, deadline_s)
+            self._parallel = DistributedDataParallel(self._lanes.networks[0], broadcast_buffers=False)
+        self._lane = Lane(self._lanes.networks[0], self.layout, self._lanes.state, spec.label_smoothing)
+
+    @property
+    def seconds(self) -> Seconds:
+        return self._lanes.seconds
+
+    @seconds.setter
+    def seconds(self, seconds: Seconds) -> None:
+        self._lanes.seconds = seconds
+
+    def held(self, task: Task) -> Node:
+        return share(self._exchange.rank, self._exchange.size, task.num_leaves)
+
+    def step(self, task: Task, leaf: Leaf) -> Totals:
+        started = time.perf_counter()
+        collected, flags = _Collected(), aligned_zeros(NUM_TOTALS)
+        for index in range(*self.held(task)):
+            leaf(collected, index, flags)
+        with _told_as_lost(self._exchange.rank):
+            self._reduce(collected, flags, task)
+        computed = time.perf_counter()
+        totals = Totals.of(self._sums)
+        mean = self._sums[: self.layout.num_summed]
+        mean[self.layout.num_trained :] /= np.float32(totals.samples)
+        self._update.apply(self._lanes.state, mean, task.lr, task.global_step + 1)
+        self.seconds.compute += computed - started
+        self.seconds.optimizer += time.perf_counter() - computed
+        return totals
+
+    def settle(self) -> None:
+        return None
+
+    def evaluate(self, num_leaves: int, leaf: Leaf) -> Totals:
+        total = aligned_zeros(NUM_TOTALS)
+        held = share(self._exchange.rank, self._exchange.size, num_leaves)
+        sums = self._lanes.sums(held, num_leaves, leaf, len(total))
+        self._agree.agree(sums, num_leaves, total)
+        self._lanes.free(sums)
+        return Totals.of(total)
+
+    def tensors(self) -> Tensors:
+        return self._lanes.tensors() | self._update.tensors()
+
+    def restore(self, tensors: Tensors) -> None:
+        restore(self._lanes.tensors(), tensors)
+        self._update.begin(self._lanes.state)
+        restore(self._update.tensors(), tensors, all_of_them=False)
+
+    def fingerprint(self) -> str:
+        return self._lanes.fingerprint()
+
+    def mark(self) -> int:
+        return crc32c(self._lanes.state.view(np.uint8))
+
+    def close(self) -> None:
+        with contextlib.suppress(RuntimeError):
+            dist.destroy_process_group()
+        self._lanes.close()
+
+    def _reduce(self, collected: _Collected, flags: Vector, task: Task) -> None:
+        """Fill `_sums`. A worker without a microbatch in this batch computes two blank samples of weight zero."""
+        microbatch = collected.joined()
+        weight = 1.0 if microbatch is not None else 0.0
+        if microbatch is None:
+            blank_NHWC = np.zeros((2, *self._shape_HWC), np.uint8)
+            microbatch = Microbatch(blank_NHWC, np.zeros(2, np.int64))
+        seeds = (collected.seed, task.global_step, self._exchange.rank)
+        loss = self._lane.forward(microbatch, seeds, self._sums, self._parallel)
+        tail = torch.from_numpy(self._sums)[self.layout.num_trained :]
+        if not weight:
+            tail.zero_()
+        elif not math.isfinite(loss.item()):
+            raise Diverged(
+                f"the loss is not finite at step {task.global_step}; the last checkpoint is kept: "
+                "lower optimizer.lr, raise warmup_epochs or set clip_norm."
+            )
+        self._sums[-NUM_TOTALS:] += flags
+        pending = dist.all_reduce(tail, async_op=True)
+        mean = loss * (weight * self._exchange.size / task.num_samples)
+        mean.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        pending.wait()
+
+
+class _Collected:
+    """In the place of a lane: keeps the microbatches of a step, to compute them in one piece."""
+
+    def __init__(self) -> None:
+        self._microbatches: list[Microbatch] = []
+        self.seed = 0
+
+    def gradient(self, microbatch: Microbatch, seeds: tuple[int, int, int], into: Vector) -> None:
+        self.seed = seeds[0]
+        self._microbatches.append(microbatch)
+
+    def evaluate(self, microbatch: Microbatch, into: Vector) -> None:
+        raise AssertionError("samples are evaluated by lanes")
+
+    def joined(self) -> Microbatch | None:
+        parts = self._microbatches
+        if len(parts) < 2:
+            return parts[0] if parts else None
+        pairs = [part.pairs for part in parts if part.pairs is not None]
+        return Microbatch(
+            np.concatenate([part.images_NHWC for part in parts]),
+            np.concatenate([part.labels_N for part in parts]),
+            Pairs(*(np.concatenate(each) for each in zip(*pairs, strict=True))) if pairs else None,
+        )
+
+
+def _join(exchange: Exchange, host: str, deadline_s: float) -> None:
+    """Make torch's process group; rank 0 listens on a port that the system chooses and tells it by the exchange."""
+    if host.startswith("127."):
+        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    rank, size, deadline = exchange.rank, exchange.size, datetime.timedelta(seconds=deadline_s)
+    port = np.zeros(1, np.int64)
+    peers = range(1, size)
+    if rank == 0:
+        store = TCPStore(host, 0, size, is_master=True, timeout=deadline, wait_for_workers=False)
+        port[0] = store.port
+        exchange.swap({peer: [port] for peer in peers}, {})
+    else:
+        exchange.swap({}, {0: [port]})
+        store = TCPStore(host, int(port[0]), size, is_master=False, timeout=deadline, wait_for_workers=False)
+    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=deadline)
+
+
+@contextlib.contextmanager
+def _told_as_lost(rank: int) -> Iterator[None]:
+    """torch tells of a lost peer by a RuntimeError of many lines."""
+    try:
+        yield
+    except dist.DistError as error:
+        raise PeerLost(f"rank {rank} lost a peer: {str(error).splitlines()[0]}") from error
+    except RuntimeError as error:
+        if "gloo" not in str(error).lower() and "connection" not in str(error).lower():
+            raise
+        raise PeerLost(f"rank {rank} lost a peer: {str(error).splitlines()[0]}") from error
