@@ -24,6 +24,8 @@ class Posting(Spec, frozen=True, kw_only=True):
     rank: int
     cores: int
     controller_pid: int
+    host: str = "127.0.0.1"
+    """By what name peers call this host."""
 
 
 class Channel:

@@ -29,11 +29,12 @@ _BEAT_S = 1.0
 
 
 class ProcessSeat:
-    def __init__(self, posting: Posting, channel: Channel, memory: Memory) -> None:
+    def __init__(self, posting: Posting, channel: Channel, memory: Memory, ear: socket.socket | None) -> None:
         self.rank = posting.rank
         self.cores = posting.cores
         self._channel = channel
         self._memory = memory
+        self._host, self._ear = posting.host, ear
         self._controller_pid = posting.controller_pid
         self._position = (0, 0)
         self._doing = "reading records" if posting.job.spec.role(posting.rank) == "worker" else "getting ready"
@@ -49,7 +50,7 @@ class ProcessSeat:
         return self._stop.is_set()
 
     def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
-        listener = Listener() if num_workers > 1 else None
+        listener = Listener(self._host, self._ear) if num_workers > 1 else None
         self.serve(listener.address if listener else "", deadline_s)
         workers, servers = self._peers[:num_workers], self._peers[num_workers:]
         exchange = listener.connect(self.rank, workers, session, deadline_s) if listener else Alone()
@@ -112,11 +113,12 @@ def live(channel_descriptor: int, stderr_descriptor: int) -> NoReturn:
     os.close(stderr_descriptor)
     try:
         channel = Channel(socket.socket(fileno=channel_descriptor))
-        postings, (first, second) = channel.receive_with(Posting, 2)
+        postings, (first, second, *ears) = channel.receive_with(Posting, 3)
         while postings == []:
             postings = channel.receive(Posting)
         memory = Memory((first, second))
-        done = postings is not None and _worked(postings[0].job, ProcessSeat(postings[0], channel, memory))
+        ear = socket.socket(fileno=ears[0]) if ears else None
+        done = postings is not None and _worked(postings[0].job, ProcessSeat(postings[0], channel, memory, ear))
     except BaseException:
         traceback.print_exc()
         done = False

@@ -5,8 +5,10 @@ from __future__ import annotations
 import collections
 import os
 import selectors
+import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from pileus.engines.ports import GangEvent
 from pileus.engines.processes.channel import Posting
@@ -16,32 +18,48 @@ from pileus.runs.life.events import Lost
 from pileus.spec.job import Failed, Finished, Job, Order, Report, Stopped
 
 
-class Gang:
-    """A `Launch` of these ranks. `cores` are those of each worker."""
+class Home(NamedTuple):
+    """Where ranks live that peers on other hosts call."""
 
-    def __init__(self, job: Job, ranks: Iterable[int], cores: int, nursery: Nursery, memory: Memory) -> None:
+    host: str
+    """By what name they call."""
+    ears: Mapping[int, socket.socket]
+    """Listening sockets by rank; a worker gets a copy of its own."""
+
+
+class Gang:
+    """A `Launch` of these ranks. `cores` are those of each worker; `home`: None where all its peers are here."""
+
+    def __init__(
+        self, job: Job, ranks: Iterable[int], cores: int, nursery: Nursery, memory: Memory, home: Home | None = None
+    ) -> None:
+        home = home or Home("127.0.0.1", {})
         self._events: collections.deque[GangEvent] = collections.deque()
         self._selector = selectors.DefaultSelector()
         self._processes: list[WorkerProcess] = []
         try:
             for rank in ranks:
-                posting = Posting(job=job, rank=rank, cores=cores, controller_pid=os.getpid())
-                process = WorkerProcess(nursery, posting, memory)
+                posting = Posting(job=job, rank=rank, cores=cores, controller_pid=os.getpid(), host=home.host)
+                process = WorkerProcess(nursery, posting, memory, home.ears.get(rank))
                 self._processes.append(process)
                 self._selector.register(process.channel, selectors.EVENT_READ, process)
         except BaseException:
             self.end()
             raise
 
+    def fileno(self) -> int:
+        """Ready when there is something for `next`."""
+        return self._selector.fileno()
+
     def next(self, timeout_s: float) -> GangEvent | None:
         until = time.monotonic() + timeout_s
         while not self._events:
-            left = until - time.monotonic()
-            if left <= 0:
-                return None
+            left = max(0.0, until - time.monotonic())
             for key, _ in self._selector.select(left):
                 self._hear(key.data)
-        return self._events.popleft()
+            if not left:
+                break
+        return self._events.popleft() if self._events else None
 
     def send(self, order: Order) -> None:
         for process in self._processes:

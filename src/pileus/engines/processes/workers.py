@@ -89,7 +89,8 @@ class Nursery:
 class WorkerProcess:
     """One worker with its channel and what it wrote to stderr."""
 
-    def __init__(self, nursery: Nursery, posting: Posting, memory: Memory) -> None:
+    def __init__(self, nursery: Nursery, posting: Posting, memory: Memory, ear: socket.socket | None = None) -> None:
+        """`ear`: a listening socket for its peers, in place of one of its own."""
         ours, theirs = socket.socketpair()
         self.rank = posting.rank
         self.said_last_word = False
@@ -104,7 +105,7 @@ class WorkerProcess:
             raise
         self._handle = self._opened()
         with contextlib.suppress(OSError):  # it is gone already, which its channel will tell
-            self.channel.send_with(posting, memory.descriptors)
+            self.channel.send_with(posting, [*memory.descriptors, *([ear.fileno()] if ear else [])])
 
     def ending(self) -> str:
         """Why it ended, in words."""

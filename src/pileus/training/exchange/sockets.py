@@ -29,8 +29,9 @@ _HELLO = struct.Struct("<4s32sII")
 class Listener:
     """A worker's ear, opened before its address is told; the system chooses the port, so none can be taken."""
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
-        self._socket = socket.create_server((host, 0), backlog=512)
+    def __init__(self, host: str = "127.0.0.1", opened: socket.socket | None = None) -> None:
+        """`host`: by what name peers call. `opened`: a listening socket that was opened for it, which it takes over."""
+        self._socket = opened or socket.create_server((host, 0), backlog=512)
         self.address = f"{host}:{self._socket.getsockname()[1]}"
 
     def close(self) -> None:
