@@ -1,4 +1,5 @@
-"""The pictures of a report, as SVG that is set into a page: text stays text, and takes the page's colour.
+"""The pictures of a report, as SVG that is set into a page: text stays text, and takes the page's colour. Two of them
+as PNG too, for TensorBoard.
 
 The one adapter of matplotlib, by its object interface: no backend is chosen for the process, nothing is shown.
 Equal figures give equal bytes: ids are hashed with a fixed salt, and no date is written.
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from pileus.errors import MissingExtra
 from pileus.measure.classification import Classification, shortened
+from pileus.measure.worst import WorstError
 from pileus.spec.job import EpochDone
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ MOST_NUMBERED = 20
 _MOST_NAMED = 40
 """Classes up to which the axes of a confusion matrix show their names."""
 _NAME_WIDTH = 16
+_WORST_COLUMNS = 8
+_WORST_NAME_WIDTH = 9
 INK = "#010203"
 """Stands for the page's own text colour until the SVG is written."""
 _TRAIN, _VALIDATION, _TEST = "#3d85d8", "#e08a1e", "#2ca25f"
@@ -144,6 +148,38 @@ def reliability_diagram(measured: Classification) -> str:
 
 def confusion_matrix(measured: Classification) -> str:
     """Counts on a logarithmic scale of colour; empty cells are empty. Numbers and names where they fit."""
+    draw, size = _confusion_drawing(measured)
+    return drawn("confusion", "Confusion matrix: rows are the truth", draw, size=size)
+
+
+def confusion_picture(measured: Classification) -> bytes:
+    """`confusion_matrix` as a PNG on white."""
+    draw, size = _confusion_drawing(measured)
+    return painted(draw, size=size)
+
+
+def worst_picture(errors: Sequence[WorstError]) -> bytes:
+    """A PNG on white of samples that were answered wrongly, each with its truth, the answer and its confidence."""
+    columns = min(len(errors), _WORST_COLUMNS)
+    rows = math.ceil(len(errors) / columns)
+
+    def draw(axes: Axes) -> None:
+        axes.set_axis_off()
+        for place, error in enumerate(errors):
+            row, column = divmod(place, columns)
+            height, width = np.array(error.image_HWC.shape[:2]) / max(error.image_HWC.shape[:2])
+            box = (column + 0.5 - 0.39 * width, column + 0.5 + 0.39 * width, row + 0.06 + 0.78 * height, row + 0.06)
+            axes.imshow(error.image_HWC, cmap="gray", vmin=0, vmax=255, extent=box, interpolation="nearest")
+            truth, predicted = (shortened(name, _WORST_NAME_WIDTH) for name in (error.truth, error.predicted))
+            told = f"{truth} → {predicted}\n{error.confidence:.1%}"
+            axes.text(column + 0.5, row + 0.86, told, ha="center", va="top", fontsize=6, linespacing=0.95)
+        axes.set(xlim=(0, columns), ylim=(rows, 0), aspect="equal")
+
+    return painted(draw, size=(1.1 * columns, 1.1 * rows))
+
+
+def _confusion_drawing(measured: Classification) -> tuple[Callable[[Axes], None], tuple[float, float]]:
+    """What draws it, and its size in inches."""
     counts_KK = np.array(measured.confusion_KK)
     num_classes = len(counts_KK)
     strength_KK = np.log1p(counts_KK) / max(float(np.log1p(counts_KK.max())), 1e-9)
@@ -164,7 +200,7 @@ def confusion_matrix(measured: Classification) -> str:
             _write_counts(axes, counts_KK, strength_KK)
 
     side = min(8.0, 2.4 + 0.36 * num_classes) if num_classes <= _MOST_NAMED else 7.0
-    return drawn("confusion", "Confusion matrix: rows are the truth", draw, size=(side, side))
+    return draw, (side, side)
 
 
 def _write_counts(axes: Axes, counts_KK: NDArray[np.int64], strength_KK: NDArray[np.float64]) -> None:
@@ -215,16 +251,26 @@ def _count_epochs(axes: Axes) -> None:
 
 def drawn(name: str, label: str, draw: Callable[[Axes], None], *, size: tuple[float, float]) -> str:
     """The SVG element of one figure, in inches of `size`; ids begin with `name` so that figures share a page."""
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    document = _saved(draw, size, format="svg", dpi=_RASTER_DPI, transparent=True, metadata=nothing)
+    return _as_element(document.decode(), name, label)
+
+
+def painted(draw: Callable[[Axes], None], *, size: tuple[float, float]) -> bytes:
+    """A PNG of one figure on white, in inches of `size`."""
+    return _saved(draw, size, format="png", dpi=_RASTER_DPI, facecolor="white", metadata={"Software": None})
+
+
+def _saved(draw: Callable[[Axes], None], size: tuple[float, float], **how: Any) -> bytes:
     matplotlib, figure_class = _load_matplotlib()
-    buffer = io.StringIO()
+    buffer = io.BytesIO()
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # The browser has glyphs that matplotlib's font has not; only its layout is a little off.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
         figure = figure_class(figsize=size, layout="constrained")
         draw(figure.add_subplot())
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(buffer, format="svg", dpi=_RASTER_DPI, transparent=True, metadata=nothing)
-    return _as_element(buffer.getvalue(), name, label)
+        figure.savefig(buffer, **how)
+    return buffer.getvalue()
 
 
 def _load_matplotlib() -> tuple[Any, Any]:

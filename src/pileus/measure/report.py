@@ -24,6 +24,7 @@ from pileus.measure.classification import Classification, most_confused, shorten
 from pileus.measure.worst import WorstError, worst_errors
 from pileus.spec.job import EpochDone
 from pileus.spec.run import RunSpec
+from pileus.spec.values import leaves
 
 __all__ = ["ReportContent", "WorstError", "render_report", "worst_errors"]
 
@@ -204,15 +205,9 @@ def _costs(phases_s: Mapping[str, float]) -> list[Cost]:
     return [Cost(phase, seconds, seconds / total if total > 0 else 0.0) for phase, seconds in phases_s.items()]
 
 
-def rows_of(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def rows_of(tree: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Leaves of a nested mapping as ('a.b', text)."""
-    found: list[tuple[str, str]] = []
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            found += rows_of(value, f"{prefix}{name}.")
-        else:
-            found.append((f"{prefix}{name}", _text(value)))
-    return found
+    return [(name, _text(value)) for name, value in leaves(tree).items()]
 
 
 def _text(value: object) -> str:

@@ -1,4 +1,4 @@
-"""A run's report.html from what the run's directory and its test hold."""
+"""A run's report.html and the result in its tensorboard/, from what the run's directory and its test hold."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import shlex
 import numpy as np
 from numpy.typing import NDArray
 
-from pileus.bundles.manifest import Manifest
+from pileus.bundles.load import read_verified
+from pileus.bundles.manifest import MODEL_FILE, Manifest
 from pileus.data.batches import Part
 from pileus.measure.classification import Classification
 from pileus.measure.report import ReportContent, render_report
+from pileus.measure.tensorboard import Outcome
 from pileus.measure.worst import worst_errors
+from pileus.operations.charts import chart_result
 from pileus.records.read import RecordSet
 from pileus.runs.directory import Plan, RunDirectory
 
@@ -40,10 +43,11 @@ def write_report(
         if measured
         else []
     )
+    epochs = directory.epochs()
     content = ReportContent(
         run_name=plan.name,
         spec=plan.spec,
-        epochs=directory.epochs(),
+        epochs=epochs,
         test=measured,
         worst=worst,
         phases_s=phases_s,
@@ -53,6 +57,9 @@ def write_report(
         next_steps=[f"pileus serve {run}", f"pileus evaluate {run} --data SOURCE", f"pileus runs verify {run}"],
     )
     directory.store.put("report.html", render_report(content).encode())
+    if epochs:
+        onnx = read_verified(directory.store)[1][MODEL_FILE]
+        chart_result(directory, Outcome(plan.spec, epochs, measured, worst, phases_s, onnx))
 
 
 def _story(directory: RunDirectory) -> list[str]:

@@ -19,6 +19,7 @@ from pileus.engines.ports import Engine
 from pileus.errors import Interrupted, SourceError, SpecError, StoreError, UsageError, WorkFailed
 from pileus.measure.environment import describe_environment
 from pileus.models.registry import build, check_network
+from pileus.operations.charts import Charted
 from pileus.operations.controller import Controller
 from pileus.operations.observer import Observer, Silent
 from pileus.operations.pack import pack
@@ -183,9 +184,8 @@ def _drive(drive: _Drive) -> TrainResult:
     directory.drive()
     try:
         num_train = len(positions_of(open_records(plan.records_uri), Split.TRAIN, plan.spec.data.validation))
-        controller = Controller(
-            directory, plan, drive.engine, observer=drive.observer, pack=finish, faults=drive.faults
-        )
+        observer = Charted(drive.observer, directory, num_train)
+        controller = Controller(directory, plan, drive.engine, observer=observer, pack=finish, faults=drive.faults)
         state = controller.drive(drive.requests, num_train * plan.spec.epochs)
     except (StoreError, WorkFailed) as error:
         raise type(error)(f"{error}\n{kept}") from error

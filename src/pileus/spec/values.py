@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -20,3 +22,11 @@ def canonical_json(value: object) -> bytes:
 def digest(content: bytes | memoryview) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
+
+
+def leaves(tree: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
+    """By 'a.b', what is no mapping in nested mappings, in order."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        found |= leaves(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return found
