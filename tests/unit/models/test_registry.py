@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -17,6 +19,7 @@ from pileus.spec.resolve import resolve
 from tests.contracts.tiny import noise
 from tests.unit.bundles.nets import describe
 
+TOLD = (Path(__file__).parents[3] / "docs/internals/models.md").read_text("utf-8")
 NORMED = ("mobilenet_v2", "resnet18", "resnet9")
 """Networks with norms over the microbatch."""
 
@@ -61,14 +64,17 @@ def test_the_size_of_photographs_changes_no_number_of_weights() -> None:
 @pytest.mark.parametrize(
     ("name", "shape_HWC", "num_classes", "published"),
     [
+        ("digits_cnn", (8, 8, 1), 10, 43_050),
         ("lenet5", (32, 32, 1), 10, 61_706),
         ("lenet5", (28, 28, 1), 10, 61_706),
         ("mnist_cnn", (28, 28, 1), 10, 542_230),
-        ("resnet9", (32, 32, 3), 10, 6_573_120),
+        ("mobilenet_v2", (224, 224, 3), 1000, 3_504_872),
+        ("photo_cnn", (64, 48, 3), 10, 242_122),
         ("resnet18", (224, 224, 3), 1000, 11_689_512),
         ("resnet18", (32, 32, 3), 10, 11_173_962),
+        ("resnet9", (32, 32, 3), 10, 6_573_120),
+        ("strokes_cnn", (28, 28, 1), 10, 130_890),
         ("vgg19", (224, 224, 3), 1000, 143_667_240),
-        ("mobilenet_v2", (224, 224, 3), 1000, 3_504_872),
     ],
 )
 def test_the_number_of_parameters_is_the_published_one(
@@ -77,6 +83,13 @@ def test_the_number_of_parameters_is_the_published_one(
     with torch.device("meta"):  # shapes alone: no weight is drawn
         network = NETWORKS[name].make(*shape_HWC, num_classes)
     assert sum(parameter.numel() for parameter in network.parameters()) == published
+    assert f"| {published:,} |" in TOLD
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_internals_tell_of_each_network_and_its_least_side(name: str) -> None:
+    row = next(line for line in TOLD.splitlines() if line.startswith(f"| `{name}` |"))
+    assert row.split("|")[4].strip() == str(NETWORKS[name].smallest_side_px)
 
 
 @pytest.mark.parametrize("name", NORMED)
