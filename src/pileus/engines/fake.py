@@ -6,7 +6,8 @@ import pickle
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any, NoReturn
+from signal import Signals
+from typing import Any
 
 from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, GangEvent, Item, Result, check_workers
 from pileus.errors import UsageError
@@ -102,6 +103,8 @@ class FakeLaunch:
         except _Killed:
             self.meeting.end(rank).close()
             self.events.put(Lost(rank=rank, cause="killed"))
+        except SystemExit as leaving:
+            self.events.put(Lost(rank=rank, cause=f"exit code {leaving.code}"))
 
 
 class FakeSeat:
@@ -137,7 +140,7 @@ class FakeSeat:
     def kept(self) -> bytes | None:
         return next(iter(self._launch.memory), None)
 
-    def die(self, whom: str) -> NoReturn:
-        if whom != "worker":
-            raise UsageError("the fake engine has no controller process to kill; use an engine with processes.")
+    def signal(self, whom: str, number: Signals) -> None:
+        if (whom, number) != ("worker", Signals.SIGKILL):
+            raise UsageError(f"the fake engine has no {whom} process for {number.name}; use an engine with processes.")
         raise _Killed

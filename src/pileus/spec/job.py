@@ -5,8 +5,12 @@ Messages travel as one JSON or MessagePack document each; no message carries cod
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
+from msgspec import Meta
+
+from pileus.errors import SpecError
+from pileus.spec.reading import Count
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec
 
@@ -14,14 +18,60 @@ Cause = Literal["peer_lost", "diverged", "bad_input", "storage", "fault", "bug"]
 """Why a worker failed. `pileus.runs.life.policies` says which of them is tried again."""
 
 
-class Fault(Spec, frozen=True, kw_only=True):
-    """A fault to commit at a coordinate, for trials of an engine: never by luck, never twice."""
+FaultKind = Literal[
+    "raise",
+    "exit",
+    "kill_worker",
+    "kill_controller",
+    "terminate_worker",
+    "terminate_controller",
+    "stop",
+    "pause",
+    "slow",
+    "cut",
+    "nan",
+    "kill_in_save",
+    "store_error",
+    "slow_store",
+]
+AT_START = -1
+"""The step of a fault that happens before a worker reports in."""
+_AT_START_TOO = frozenset({"raise", "exit", "kill_worker", "kill_controller", "stop", "pause"})
+_LASTING = frozenset({"pause", "cut", "slow_store"})
 
-    kind: Literal["kill_worker", "kill_controller", "raise"]
-    rank: int
-    step: int
-    """Global step, counted from 0 over all epochs, before which the fault happens."""
-    attempt: int = 1
+
+class Fault(Spec, frozen=True, kw_only=True):
+    """A fault to commit at a coordinate, for trials of an engine: never by luck, never twice.
+
+    'exit': end without a last word. 'terminate': SIGTERM. 'stop': SIGSTOP itself, alive and silent. 'pause': do nothing
+    for `seconds`. 'slow': compute `factor` times as long. 'cut': no packet of its peers comes in for `seconds`, or ever
+    again. 'nan': the loss of each of its microbatches. 'kill_in_save': between the content and the manifest of the
+    first checkpoint past `step`. 'store_error': every checkpoint past `step` is refused. 'slow_store':
+    each put takes `seconds` more.
+    """
+
+    kind: FaultKind
+    rank: Annotated[int, Meta(ge=0)]
+    step: Annotated[int, Meta(ge=AT_START)]
+    """Global step, counted from 0 over all epochs, before which the fault happens, or AT_START."""
+    attempt: Annotated[int, Meta(ge=1)] = 1
+    steps: Count = 1
+    """How many steps it lasts: of 'slow'."""
+    seconds: Annotated[float, Meta(ge=0.0)] = 0.0
+    """Of 'pause', 'slow_store' and 'cut', where 0 is for ever."""
+    factor: Annotated[float, Meta(ge=1.0)] = 1.0
+    """Of 'slow'."""
+
+    def __post_init__(self) -> None:
+        if self.step == AT_START and self.kind not in _AT_START_TOO:
+            kinds = ", ".join(sorted(_AT_START_TOO))
+            raise SpecError(f"only {kinds} can happen before the first step (got kind={self.kind!r}); name a step.")
+        if self.seconds and self.kind not in _LASTING:
+            raise SpecError(
+                f"seconds belong to {', '.join(sorted(_LASTING))} (got kind={self.kind!r}); leave them out."
+            )
+        if self.kind != "slow" and (self.steps, self.factor) != (1, 1.0):
+            raise SpecError(f"steps and factor belong to slow (got kind={self.kind!r}); leave them out.")
 
 
 class Job(Spec, frozen=True, kw_only=True):

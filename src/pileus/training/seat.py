@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, NoReturn, Protocol
+from signal import Signals
+from typing import Literal, NamedTuple, Protocol
 
 from pileus.spec.job import Report
 from pileus.training.exchange.ports import Exchange
@@ -59,6 +60,9 @@ class Seat(Protocol):
         """What a worker of this drive's gangs kept last; the same on every worker of a gang."""
         ...
 
-    def die(self, whom: str) -> NoReturn:
-        """End 'worker' or 'controller' as SIGKILL does, for trials of faults."""
+    def signal(self, whom: Literal["worker", "controller"], number: Signals) -> None:
+        """Send a signal to this worker's process or its controller's, for trials of faults.
+
+        UsageError where there is no such process; a thread can at least be killed.
+        """
         ...

@@ -15,11 +15,12 @@ from pileus.data.feed import Feed
 from pileus.data.ports import Split
 from pileus.errors import Damaged, Diverged, PeerLost, PileusError, StoreError, UsageError
 from pileus.records.read import RecordSet, open_records
-from pileus.spec.job import Cause, EpochDone, Failed, Fault, Finished, Job, Stopped
+from pileus.spec.job import Cause, EpochDone, Failed, Finished, Job, Stopped
 from pileus.spec.run import RunSpec
 from pileus.store import open_store
 from pileus.training.checkpoint import Position, load_checkpoint
 from pileus.training.exchange.ports import Exchange
+from pileus.training.faults import CommittedFault, Faults
 from pileus.training.figures import note_figures
 from pileus.training.gradient import NUM_TOTALS, Computes, Totals
 from pileus.training.lanes import Problem, Seconds
@@ -46,8 +47,10 @@ def work(job: Job, seat: Seat) -> bool:
         torch.set_num_threads(1)
         records = open_records(job.records_uri)
         parts = {split: _load(records, split, job.spec) for split in (Split.TRAIN, Split.VALIDATION)}
+        faults = Faults(job, seat)
+        faults.before_joining()
         gathering = seat.join(job.spec.workers, job.session, job.spec.engine.start_deadline_s)
-        worker = Worker(job, seat, gathering, parts, num_classes=len(records.classes))
+        worker = Worker(job, seat, gathering, faults, parts, num_classes=len(records.classes))
         worker.run()
     except Exception as error:
         step = worker.position.global_step if worker else 0
@@ -81,19 +84,23 @@ def _cause(error: Exception) -> Cause:
     return next((cause for kind, cause in causes.items() if isinstance(error, kind)), "bug")
 
 
-class CommittedFault(PileusError):  # noqa: N818
-    """A fault of kind 'raise' that the job asked for."""
-
-
 class Worker:
     def __init__(
-        self, job: Job, seat: Seat, gathering: Gathering, parts: dict[Split, Part], *, num_classes: int
+        self,
+        job: Job,
+        seat: Seat,
+        gathering: Gathering,
+        faults: Faults,
+        parts: dict[Split, Part],
+        *,
+        num_classes: int,
     ) -> None:
         self._job = job
         self._spec = job.spec
         self._seat = seat
         self._exchange: Exchange = gathering.exchange
-        self._store = open_store(job.run_uri)
+        self._faults = faults
+        self._store = faults.over(open_store(job.run_uri))
         self._train, self._validation = parts[Split.TRAIN], parts[Split.VALIDATION]
         self._num_lanes = self._spec.lanes or seat.cores
         problem = Problem(self._train.shape, num_classes)
@@ -239,14 +246,13 @@ class Worker:
         """One global step. What it tells of stops and commits is the same on every worker."""
         here = self.position
         self._seat.at(here.epoch, here.global_step)
-        for fault in self._job.faults:
-            self._commit_fault(fault)
+        self._faults.before(here.global_step, self._learner.seconds.compute)
         num_samples = self._batches.size(here.epoch, here.step)
         taken: dict[int, NDArray[np.uint32]] = {}
 
         def leaf(lane: Computes, index: int, into: Vector) -> None:
             place = Place(here.epoch, here.step, index)
-            microbatch = feed.take(place)
+            microbatch = self._faults.spoiled(feed.take(place), here.global_step)
             taken[index] = self._train.positions_N[self._batches.rows(place)].astype(np.uint32)
             lane.gradient(microbatch, (self._spec.seed, here.global_step, index), into)
             if index == 0 and self._saving is not None:
@@ -330,14 +336,6 @@ class Worker:
             self._saving.page(made := written(page))
             self._ledger = made.key
         self._page_start = self.position.step
-
-    def _commit_fault(self, fault: Fault) -> None:
-        due = (self._seat.rank, self.position.global_step, self._job.attempt)
-        if (fault.rank, fault.step, fault.attempt) != due:
-            return
-        if fault.kind == "raise":
-            raise CommittedFault(f"fault asked for at rank {fault.rank}, step {fault.step}")
-        self._seat.die("worker" if fault.kind == "kill_worker" else "controller")
 
 
 def summed(exchange: Exchange, own: Totals) -> Totals:

@@ -10,7 +10,6 @@ import signal
 import socket
 import sys
 import threading
-import time
 import traceback
 from collections.abc import Sequence
 from types import FrameType
@@ -82,10 +81,8 @@ class ProcessSeat:
     def kept(self) -> bytes | None:
         return self._memory.kept()
 
-    def die(self, whom: str) -> NoReturn:
-        os.kill(os.getpid() if whom == "worker" else self._controller_pid, signal.SIGKILL)
-        while True:
-            time.sleep(60)
+    def signal(self, whom: str, number: signal.Signals) -> None:
+        os.kill(os.getpid() if whom == "worker" else self._controller_pid, number)
 
     def _listen(self) -> None:
         while (orders := self._channel.receive(Order)) is not None:
