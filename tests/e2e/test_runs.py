@@ -117,10 +117,12 @@ def test_two_runs_are_compared(runs: Path, digits: Path, capsys: Capture) -> Non
     words = trial_words(digits, "--engine", "fake", "--runs", runs, "--set", "seed=1", "--set", "epochs=2")
     assert here(capsys, *words, "--name", "other").code == 0
     same = here(capsys, "runs", "compare", "fault-free", "stopped", "--runs", runs, "--json")
-    assert json.loads(same.out)["first_epoch"] is None
-    assert json.loads(same.out)["epochs_compared"] == 8
+    told = json.loads(same.out)
+    assert (told["first_epoch"], told["epochs_compared"]) == (None, 8)
+    assert (told["first_step"], told["steps_compared"]) == (None, 8 * STEPS_PER_EPOCH)
     other = here(capsys, "runs", "compare", "fault-free", "other", "--runs", runs)
-    assert "seed: 0 and 1" in other.out
+    assert ["seed", "0", "1"] in [line.split() for line in other.out.splitlines()]
+    assert "the weights differ first after step 1 (epoch 1)" in other.out
     assert "the weights differ from epoch 1 on" in other.out
 
 
