@@ -22,6 +22,7 @@ _ATTEMPTS = 3
 _LIMITS = (Limits(workers=2, max_restarts=1), Limits(workers=2, max_restarts=1, min_workers=1))
 _EVENTS: tuple[e.Event, ...] = (
     e.Begin(attempt=1),
+    e.NotLaunched(reason=""),
     *(w.Joined(rank=rank, address="") for rank in range(2)),
     w.Beat(rank=1, epoch=0, step=0, doing="reading"),
     w.Leaving(rank=1, reason=""),

@@ -139,8 +139,11 @@ class Controller:
     def _perform(self, instruction: e.Instruction) -> e.Event | None:
         match instruction:
             case e.LaunchGang():
-                self._launch = self._launched(instruction.attempt, instruction.workers)
                 self._hearts.begin((), self._attention.seconds)
+                try:
+                    self._launch = self._launched(instruction.attempt, instruction.workers)
+                except StoreError as error:
+                    return e.NotLaunched(reason=str(error))
             case e.SendPeers():
                 assert self._launch is not None
                 self._hearts.begin(range(len(instruction.addresses)), self._attention.seconds)
@@ -149,9 +152,9 @@ class Controller:
                 assert self._launch is not None
                 self._launch.send(Stop(reason=instruction.reason))
             case e.EndGang():
-                assert self._launch is not None
-                self._launch.end()
-                self._launch = None
+                if self._launch is not None:
+                    self._launch.end()
+                    self._launch = None
                 return e.GangGone()
             case e.Pack():
                 pass  # `drive` does, where it looks for requests to stop

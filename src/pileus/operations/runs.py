@@ -1,4 +1,4 @@
-"""What runs there are, how each stands, and whether it holds what it says."""
+"""What runs there are, how each stands, whether it holds what it says, and where two part ways."""
 
 from __future__ import annotations
 
@@ -36,6 +36,18 @@ class RunLine(Spec, frozen=True, kw_only=True):
     workers: int = 0
     story: tuple[str, ...] = ()
     """What befell it, a line an event; filled by `describe_run`."""
+
+
+class Difference(Spec, frozen=True, kw_only=True):
+    """Where two runs part ways."""
+
+    runs: tuple[str, str]
+    settings: dict[str, tuple[Any, Any]]
+    """Settings of the spec that differ."""
+    same_data: bool
+    first_epoch: int | None
+    """The first epoch, counted from 0, after which the weights differ; None where they agree as far as both went."""
+    epochs_compared: int
 
 
 class Check(Spec, frozen=True, kw_only=True):
@@ -104,6 +116,26 @@ def _standing(events: list[str]) -> str:
     return events[-1] if events[-1] in _ENDS else "under way"
 
 
+def compare_runs(first: RunDirectory, second: RunDirectory) -> Difference:
+    plans = (first.plan(), second.plan())
+    settings = [_flat(msgspec.to_builtins(plan.spec, str_keys=True)) for plan in plans]
+    names = sorted(settings[0].keys() | settings[1].keys())
+    weights = [{epoch.epoch: epoch.fingerprint for epoch in run.epochs()} for run in (first, second)]
+    both = sorted(weights[0].keys() & weights[1].keys())
+    parted = [epoch for epoch in both if weights[0][epoch] != weights[1][epoch]]
+    return Difference(
+        runs=(plans[0].name, plans[1].name),
+        settings={
+            name: (settings[0].get(name), settings[1].get(name))
+            for name in names
+            if settings[0].get(name) != settings[1].get(name)
+        },
+        same_data=plans[0].records_fingerprint == plans[1].records_fingerprint,
+        first_epoch=parted[0] if parted else None,
+        epochs_compared=len(both),
+    )
+
+
 def verify_run(directory: RunDirectory) -> Check:
     """Every checkpoint by its hashes, the ledger by its chain and the data, the bundle by its hashes."""
     plan = directory.plan()
@@ -137,3 +169,10 @@ def _proved_epochs(directory: RunDirectory, plan: Plan, keys: list[str], faults:
     wrong = prove(pages_back_from(directory.store, newest.ledger), samples, newest.position.epoch)
     faults.extend(wrong)
     return newest.position.epoch - len(wrong)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

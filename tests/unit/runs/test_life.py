@@ -100,6 +100,10 @@ STORIES: dict[str, tuple[tuple[e.Event, ...], type[s.State]]] = {
         (*TRAINING, FULL, e.GangGone(), e.DeadlinePassed(), joined(0), joined(1), FULL, e.GangGone()),
         s.Failed,
     ),
+    "a store that does not give what to start from": (
+        (e.Begin(attempt=1), e.NotLaunched(reason="out of reach"), e.GangGone(), e.DeadlinePassed()),
+        s.Starting,
+    ),
     "stopped while waiting": ((*TRAINING, FULL, e.GangGone(), ASKED), s.Interrupted),
     "resized": ((*TRAINING, WISH, stopped(0), stopped(1), e.GangGone()), s.Starting),
     "resized while waiting": ((*TRAINING, FULL, e.GangGone(), WISH, e.DeadlinePassed()), s.Starting),

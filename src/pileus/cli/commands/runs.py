@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from pileus.cli.console import Console
-from pileus.cli.runs_output import BarObserver, counted, human_result, told_difference
+from pileus.cli.runs_output import BarObserver, counted, human_result
 from pileus.errors import Damaged
-from pileus.operations.compare import compare_runs
 from pileus.operations.runs import (
     Check,
+    Difference,
     RunLine,
+    compare_runs,
     describe_run,
     find_run,
     list_runs,
@@ -31,7 +32,7 @@ _EPILOG = """examples:
   pileus runs show digits_cnn-20260101-120000-000
   pileus runs resume RUN --workers 4           go on, here with four workers: the weights are the same
   pileus runs resize RUN --workers 8           have a run under way go on with eight: the weights are the same
-  pileus runs compare RUN RUN                  what differs, and the first step after which the weights do
+  pileus runs compare RUN RUN                  settings that differ, and the first epoch whose weights do
   pileus runs verify RUN                       checkpoints, bundle, and that each sample was taken once an epoch
 
 RUN is a name in --runs (default: runs), or the path or URI of a run."""
@@ -108,8 +109,20 @@ def _resize(args: argparse.Namespace, console: Console) -> int:
 def _compare(args: argparse.Namespace, console: Console) -> int:
     first, second = (find_run(run, args.runs) for run in args.run)
     difference = compare_runs(first, second)
-    console.result(difference, told_difference(difference))
+    console.result(difference, _told_difference(difference))
     return 0
+
+
+def _told_difference(difference: Difference) -> str:
+    lines = [f"{name}: {one!r} and {other!r}" for name, (one, other) in difference.settings.items()]
+    lines = lines or ["the settings are the same"]
+    if not difference.same_data:
+        lines.append("the data differ")
+    if difference.first_epoch is None:
+        lines.append(f"the weights agree bit for bit after each of {difference.epochs_compared} epochs")
+    else:
+        lines.append(f"the weights differ from epoch {difference.first_epoch + 1} on")
+    return "\n".join(lines)
 
 
 def _verify(args: argparse.Namespace, console: Console) -> int:

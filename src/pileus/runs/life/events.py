@@ -15,6 +15,12 @@ class Begin(Spec, tag=True, frozen=True, kw_only=True):
     attempt: int
 
 
+class NotLaunched(Spec, tag=True, frozen=True, kw_only=True):
+    """The store did not give what a gang starts from."""
+
+    reason: str
+
+
 class Lost(Spec, tag=True, frozen=True, kw_only=True):
     """A worker died or fell silent."""
 
@@ -53,6 +59,7 @@ class PackFailed(Spec, tag=True, frozen=True, kw_only=True):
 
 Event = (
     Begin
+    | NotLaunched
     | Joined
     | Beat
     | Leaving
@@ -71,7 +78,7 @@ Event = (
 
 
 class LaunchGang(Spec, tag=True, frozen=True, kw_only=True):
-    """From the newest checkpoint that verifies."""
+    """From the newest checkpoint that verifies. Answered by NotLaunched where it cannot be read."""
 
     attempt: int
     workers: int

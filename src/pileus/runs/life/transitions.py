@@ -32,6 +32,10 @@ def _begin(state: s.New, event: e.Begin, limits: Limits) -> Outcome:
     return _entered(s.Starting(gang=s.Gang(attempt=event.attempt, workers=limits.workers)))
 
 
+def _not_launched(state: s.Starting, event: e.NotLaunched, limits: Limits) -> Outcome:
+    return _again(state, event.reason, "storage", None, limits)
+
+
 def _joined(state: s.Starting, event: w.Joined, limits: Limits) -> Outcome:
     addresses = {**state.addresses, event.rank: event.address}
     members = _members(state.gang, limits)
@@ -255,6 +259,7 @@ def _stop_packing(state: s.Packing, event: e.StopAsked, limits: Limits) -> Outco
 
 TRANSITIONS: dict[tuple[type[s.State], type[e.Event]], Rule] = {
     (s.New, e.Begin): _begin,
+    (s.Starting, e.NotLaunched): _not_launched,
     (s.Starting, w.Joined): _joined,
     (s.Starting, w.Beat): _busy,
     (s.Starting, w.Leaving): _leaving_early,
