@@ -1,4 +1,4 @@
-"""What runs there are, how each stands, whether it holds what it says, and where two part ways."""
+"""What runs there are, how each stands, and whether it holds what it says."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pileus.data.batches import positions_of
 from pileus.data.ports import Split
 from pileus.errors import Damaged, NotFound, PileusError, UsageError
 from pileus.records.read import open_records
-from pileus.runs.directory import Plan, RunDirectory
+from pileus.runs.directory import Plan, RunDirectory, RunEvent
 from pileus.spec.values import Spec
 from pileus.store import open_store, resolve_uri
 from pileus.training.checkpoint import describe_checkpoint, list_checkpoints, load_checkpoint
@@ -34,20 +34,15 @@ class RunLine(Spec, frozen=True, kw_only=True):
     fingerprint: str = ""
     engine: str = ""
     workers: int = 0
+    """Of the newest gang."""
+    reason: str = ""
+    """Why it ended, where it is not done: where it began, not what followed."""
+    cause: str = ""
+    """Of a failure: one of `pileus.spec.job.Cause`."""
+    blame: str = ""
+    """Who can mend it: user, platform or pileus."""
     story: tuple[str, ...] = ()
     """What befell it, a line an event; filled by `describe_run`."""
-
-
-class Difference(Spec, frozen=True, kw_only=True):
-    """Where two runs part ways."""
-
-    runs: tuple[str, str]
-    settings: dict[str, tuple[Any, Any]]
-    """Settings of the spec that differ."""
-    same_data: bool
-    first_epoch: int | None
-    """The first epoch, counted from 0, after which the weights differ; None where they agree as far as both went."""
-    epochs_compared: int
 
 
 class Check(Spec, frozen=True, kw_only=True):
@@ -92,48 +87,34 @@ def _line(directory: RunDirectory) -> RunLine:
     name = directory.uri.rpartition("/")[2]
     try:
         plan, epochs, result = directory.plan(), directory.epochs(), directory.result(dict[str, Any])
-        events = [event.kind for event in directory.events()]
+        events = directory.events()
     except Damaged:
         return RunLine(run=name, uri=directory.uri, state="damaged")
+    state = "done" if result else _standing(events)
+    launched = [event.data for event in events if event.kind == "launch"]
+    end = events[-1].data if state in _ENDS - {"done"} else {}
     return RunLine(
         run=plan.name,
         uri=directory.uri,
-        state="done" if result else _standing(events),
+        state=state,
         epochs_done=epochs[-1].epoch + 1 if epochs else 0,
         epochs=plan.spec.epochs,
         accuracy=result["accuracy"] if result else None,
         validation_accuracy=epochs[-1].validation_accuracy if epochs else None,
         fingerprint=epochs[-1].fingerprint if epochs else "",
-        engine=plan.spec.engine.name,
-        workers=plan.spec.workers,
+        engine=launched[-1]["engine"] if launched else plan.spec.engine.name,
+        workers=launched[-1]["workers"] if launched else plan.spec.workers,
+        reason=end.get("reason", ""),
+        cause=end.get("cause", ""),
+        blame=end.get("blame", ""),
     )
 
 
-def _standing(events: list[str]) -> str:
-    """How a run without a result stands, by the kinds of its events."""
+def _standing(events: list[RunEvent]) -> str:
+    """How a run without a result stands."""
     if not events:
         return "new"
-    return events[-1] if events[-1] in _ENDS else "under way"
-
-
-def compare_runs(first: RunDirectory, second: RunDirectory) -> Difference:
-    plans = (first.plan(), second.plan())
-    settings = [_flat(msgspec.to_builtins(plan.spec, str_keys=True)) for plan in plans]
-    names = sorted(settings[0].keys() | settings[1].keys())
-    weights = [{epoch.epoch: epoch.fingerprint for epoch in run.epochs()} for run in (first, second)]
-    both = sorted(weights[0].keys() & weights[1].keys())
-    parted = [epoch for epoch in both if weights[0][epoch] != weights[1][epoch]]
-    return Difference(
-        runs=(plans[0].name, plans[1].name),
-        settings={
-            name: (settings[0].get(name), settings[1].get(name))
-            for name in names
-            if settings[0].get(name) != settings[1].get(name)
-        },
-        same_data=plans[0].records_fingerprint == plans[1].records_fingerprint,
-        first_epoch=parted[0] if parted else None,
-        epochs_compared=len(both),
-    )
+    return events[-1].kind if events[-1].kind in _ENDS else "under way"
 
 
 def verify_run(directory: RunDirectory) -> Check:
@@ -169,10 +150,3 @@ def _proved_epochs(directory: RunDirectory, plan: Plan, keys: list[str], faults:
     wrong = prove(pages_back_from(directory.store, newest.ledger), samples, newest.position.epoch)
     faults.extend(wrong)
     return newest.position.epoch - len(wrong)
-
-
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return flat

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from pileus.cli.console import Console
-from pileus.cli.runs_output import BarObserver, counted, human_result
+from pileus.cli.runs_output import BarObserver, counted, human_result, told_difference
 from pileus.errors import Damaged
+from pileus.operations.compare import compare_runs
 from pileus.operations.runs import (
     Check,
-    Difference,
     RunLine,
-    compare_runs,
     describe_run,
     find_run,
     list_runs,
@@ -32,10 +31,17 @@ _EPILOG = """examples:
   pileus runs show digits_cnn-20260101-120000-000
   pileus runs resume RUN --workers 4           go on, here with four workers: the weights are the same
   pileus runs resize RUN --workers 8           have a run under way go on with eight: the weights are the same
-  pileus runs compare RUN RUN                  settings that differ, and the first epoch whose weights do
+  pileus runs compare RUN RUN                  what differs, and the first step after which the weights do
   pileus runs verify RUN                       checkpoints, bundle, and that each sample was taken once an epoch
 
 RUN is a name in --runs (default: runs), or the path or URI of a run."""
+
+
+_MENDED_BY = {
+    "user": " (data or settings)",
+    "platform": " (machines, network or store)",
+    "pileus": " (a fault of Pileus)",
+}
 
 
 def register(commands: Commands) -> None:
@@ -81,6 +87,7 @@ def _show(args: argparse.Namespace, console: Console) -> int:
     placed = f"{counted(line.workers, 'worker')} on {line.engine}"
     human = [
         f"{line.run}: {line.state}, {line.epochs_done}/{line.epochs} epochs, {placed}",
+        *([f"{line.state}: {line.reason}{_MENDED_BY.get(line.blame, '')}"] if line.reason else []),
         *([f"accuracy {line.accuracy:.2%} on the test part"] if line.accuracy is not None else []),
         *line.story,
         "",
@@ -109,20 +116,8 @@ def _resize(args: argparse.Namespace, console: Console) -> int:
 def _compare(args: argparse.Namespace, console: Console) -> int:
     first, second = (find_run(run, args.runs) for run in args.run)
     difference = compare_runs(first, second)
-    console.result(difference, _told_difference(difference))
+    console.result(difference, told_difference(difference))
     return 0
-
-
-def _told_difference(difference: Difference) -> str:
-    lines = [f"{name}: {one!r} and {other!r}" for name, (one, other) in difference.settings.items()]
-    lines = lines or ["the settings are the same"]
-    if not difference.same_data:
-        lines.append("the data differ")
-    if difference.first_epoch is None:
-        lines.append(f"the weights agree bit for bit after each of {difference.epochs_compared} epochs")
-    else:
-        lines.append(f"the weights differ from epoch {difference.first_epoch + 1} on")
-    return "\n".join(lines)
 
 
 def _verify(args: argparse.Namespace, console: Console) -> int:
