@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pileus.engines.local.memory import Memory
+from pileus.engines.processes.memory import Memory
 
 
 @pytest.fixture
