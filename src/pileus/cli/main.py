@@ -30,6 +30,7 @@ COMMANDS = {
     "data": "write, verify and show record sets",
     "train": "train a model from a recipe or a file, on any engine",
     "runs": "list, show, resume, compare and verify runs",
+    "cluster": "describe a cluster to the tool that starts its hosts; serve as one of them",
     "evaluate": "measure a run or a bundle on a labelled source",
     "predict": "answer picture files or strokes",
     "serve": "serve a run or a bundle: the page and the API",

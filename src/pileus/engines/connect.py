@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pileus.engines.cluster.engine import ClusterEngine
 from pileus.engines.local.engine import LocalEngine
 from pileus.engines.ports import Engine
 from pileus.errors import SpecError
 from pileus.spec.resolve import did_you_mean
 
-ENGINES = ("fake", "local")
+ENGINES = ("fake", "local", "cluster")
 
 
 def connect(name: str, *, cores: int | None = None) -> Engine:
@@ -22,4 +23,6 @@ def connect(name: str, *, cores: int | None = None) -> Engine:
             return FakeEngine()
         case "local":
             return LocalEngine(cores)
+        case "cluster":
+            return ClusterEngine(cores=cores)
     raise SpecError(f"no engine is called {name!r}; {did_you_mean(name, ENGINES)}")

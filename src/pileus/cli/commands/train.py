@@ -7,10 +7,14 @@ import textwrap
 from typing import TYPE_CHECKING
 
 from pileus.cli.console import Console
+from pileus.cli.in_cluster import driven, served
 from pileus.cli.runs_output import BarObserver, human_result
+from pileus.engines.cluster.environment import read_cluster
+from pileus.engines.ports import Engine
 from pileus.operations.train import train
 from pileus.recipes.load import load_recipe, recipe_names
 from pileus.spec.resolve import parse_setting, resolve, setting_names
+from pileus.spec.run import RunSpec
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -21,6 +25,8 @@ _EPILOG = """examples:
   pileus train photos_cnn --data photos/                   photographs of any sizes, a folder of them per class
   pileus train strokes_cnn --set epochs=4 --set optimizer.lr=1e-3
   pileus train my-spec.toml --data photos/                 a file of the same shape as a recipe
+  pileus train mnist_cnn --data s3://b/mnist --runs s3://b/runs --engine cluster
+                                                           on each host of a cluster; see pileus cluster --help
 
 recipes: {recipes}
 
@@ -40,7 +46,11 @@ def register(commands: Commands) -> None:
     )
     parser.add_argument("recipe", metavar="RECIPE|FILE", help="a recipe's name, or a .toml or .json file")
     parser.add_argument("--data", metavar="SOURCE", help="labelled images: folder, idx, CIFAR, manifest, record set")
-    parser.add_argument("--engine", metavar="NAME", help="where workers live: local (processes), fake (threads)")
+    parser.add_argument(
+        "--engine",
+        metavar="NAME",
+        help="where workers live: local (processes), cluster (hosts of TF_CONFIG), fake (threads)",
+    )
     parser.add_argument("--workers", type=int, metavar="N", help="number of workers")
     parser.add_argument("--strategy", metavar="NAME", help="how workers agree: all_reduce, single")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="set one value of the spec")
@@ -61,9 +71,24 @@ def _train(args: argparse.Namespace, console: Console) -> int:
         ("strategy", "name"): args.strategy,
     }
     settings = [(path, value) for path, value in flags.items() if value is not None]
-    spec = resolve(load_recipe(args.recipe), [*settings, *map(parse_setting, args.set)])
+    settings += map(parse_setting, args.set)
+    recipe = load_recipe(args.recipe)
+    spec = resolve(recipe, settings)
+    if spec.engine.name != "cluster":
+        return _trained(args, console, spec, None)
+    cluster = read_cluster()
+    if not cluster.is_chief:
+        return served(cluster, spec.engine.start_deadline_s, console)
+    spec = resolve(recipe, [(("workers",), len(cluster.workers)), *settings])
+    cluster.check(spec)
+    with driven(cluster) as engine:
+        return _trained(args, console, spec, engine)
+
+
+def _trained(args: argparse.Namespace, console: Console, spec: RunSpec, engine: Engine | None) -> int:
     recipe = args.recipe.rpartition("/")[2].partition(".")[0]
     with console.progress("training", "images") as report:
-        result = train(spec, runs=args.runs, name=args.name, recipe=recipe, observer=BarObserver(console, report))
+        observer = BarObserver(console, report)
+        result = train(spec, runs=args.runs, name=args.name, recipe=recipe, engine=engine, observer=observer)
     console.result(result, human_result(result))
     return 0
