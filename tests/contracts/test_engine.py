@@ -74,6 +74,18 @@ def test_a_killed_worker_changes_no_bit(
     assert verify_run(find_run(result.run, runs)).faults == ()
 
 
+def test_a_killed_worker_costs_no_more_than_a_commit(engine: Engine, runs: str, reference: TrainResult) -> None:
+    """The checkpoint lies at step 20; whoever began there again would meet the second fault."""
+    faults = (
+        Fault(kind="kill_worker", rank=1, step=38),
+        Fault(kind="raise", rank=0, step=22, attempt=2),
+    )
+    spec = spec_of(2, f"engine.name={engine.name}", "checkpoints.commit_s=0.001")
+    result = train(spec, runs=runs, faults=faults, engine=engine)
+    assert (result.fingerprint, result.restarts) == (reference.fingerprint, 1)
+    assert verify_run(find_run(result.run, runs)).faults == ()
+
+
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_failed_run_is_taken_up_with_other_workers(
     engine: Engine, workers: int, runs: str, reference: TrainResult

@@ -73,6 +73,7 @@ class Controller:
         self._observer = observer
         self._pack = pack
         self._faults = faults
+        self._drive_word = secrets.token_hex(16)
         self._limits = limits_of(plan.spec)
         self._life = Life(self._limits)
         self._launch: Launch | None = None
@@ -174,6 +175,7 @@ class Controller:
             spec=msgspec.structs.replace(self._spec, workers=workers),
             attempt=attempt,
             session=secrets.token_hex(16),
+            drive=self._drive_word,
             checkpoint=key,
             faults=self._faults,
         )
