@@ -123,8 +123,9 @@ def resume(
     if (result := directory.result(TrainResult)) is not None:
         return result
     changes: dict[str, Any] = {} if workers is None else {"workers": workers}
-    if isinstance(engine, str):
-        changes["engine"] = msgspec.structs.replace(plan.spec.engine, name=engine)
+    if engine is not None:
+        name = engine if isinstance(engine, str) else engine.name
+        changes["engine"] = msgspec.structs.replace(plan.spec.engine, name=name)
     given = None if isinstance(engine, str) else engine
     spec = _changed(plan.spec, changes)
     _check(spec, directory.uri, given)

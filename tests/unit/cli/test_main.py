@@ -63,7 +63,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["docter"], "no command 'docter'; did you mean doctor?"),
+        (["docter"], "no command 'docter'; did you mean doctor"),
         (["qqqq"], "no command 'qqqq'. See `pileus --help`."),
         (["doctor", "--jsno"], "no argument '--jsno'; did you mean --json?"),
         (["doctor", "--js"], "no argument '--js'"),

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 
 from pileus.cli.console import Console
+from pileus.cli.in_cluster import driven
 from pileus.cli.runs_output import BarObserver, counted, human_result, told_difference
+from pileus.engines.cluster.environment import read_cluster
+from pileus.engines.ports import Engine
 from pileus.errors import Damaged
 from pileus.operations.compare import compare_runs
 from pileus.operations.runs import (
@@ -99,8 +102,16 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 
 def _resume(args: argparse.Namespace, console: Console) -> int:
     directory = find_run(args.run[0], args.runs)
+    if (args.engine or directory.plan().spec.engine.name) != "cluster":
+        return _resumed(console, directory.uri, args.engine, args.workers)
+    cluster = read_cluster()
+    with driven(cluster) as engine:
+        return _resumed(console, directory.uri, engine, args.workers or len(cluster.workers))
+
+
+def _resumed(console: Console, uri: str, engine: str | Engine | None, workers: int | None) -> int:
     with console.progress("training", "images") as report:
-        result = resume(directory.uri, engine=args.engine, workers=args.workers, observer=BarObserver(console, report))
+        result = resume(uri, engine=engine, workers=workers, observer=BarObserver(console, report))
     console.result(result, human_result(result))
     return 0
 

@@ -6,8 +6,10 @@ It holds nothing of the run: when it dies, or its chief does, its workers end wi
 from __future__ import annotations
 
 import select
+import signal
 import time
 from collections.abc import Callable
+from types import FrameType
 
 from pileus.engines.cluster.environment import Cluster
 from pileus.engines.cluster.handshake import call
@@ -17,7 +19,7 @@ from pileus.engines.cluster.messages import End, Gone, Over, Place, Relay, ToAge
 from pileus.engines.cluster.reception import listening
 from pileus.engines.cluster.secret import read_secret
 from pileus.engines.processes.gang import Gang
-from pileus.errors import MissingService, WorkFailed
+from pileus.errors import Interrupted, MissingService, WorkFailed
 
 _PAUSE_S = 0.5
 """Between two calls of a chief that is not there yet."""
@@ -28,7 +30,8 @@ def attend(cluster: Cluster, cores: int, deadline_s: float, say: Callable[[str],
     """Serve the chief; returns its last word.
 
     MissingService where this host's port is taken, or no chief answers by the deadline; UsageError where the chief
-    refuses this host; WorkFailed where it is gone without a last word.
+    refuses this host; WorkFailed where it is gone without a last word. Interrupted after SIGTERM, once the chief has
+    saved the run and ended the gang.
     """
     secret = read_secret(cluster)
     with listening(cluster.addresses[cluster.task], str(cluster.task)) as ear:
@@ -37,9 +40,11 @@ def attend(cluster: Cluster, cores: int, deadline_s: float, say: Callable[[str],
             link = _called(cluster, secret, cores, deadline_s)
             say(f"{cluster.told(cluster.task)} is at the service of {cluster.told(cluster.chief)}")
             agent = Agent(link, host)
+            before = signal.signal(signal.SIGTERM, agent.take_notice)
             try:
                 over = agent.serve()
             finally:
+                signal.signal(signal.SIGTERM, before)
                 agent.close()
         finally:
             host.close()
@@ -71,6 +76,14 @@ class Agent:
         self._host = host
         self._gang: Gang | None = None
         self._number = 0
+        self._leaving = False
+
+    def take_notice(self, number: int, frame: FrameType | None) -> None:
+        """A handler of SIGTERM, which comes before a host is taken away: its workers have the run saved meanwhile."""
+        if self._leaving or self._gang is None:
+            raise Interrupted("SIGTERM: this host leaves its cluster.")
+        self._leaving = True
+        self._gang.notify()
 
     def serve(self) -> Over | None:
         """The chief's last word; None where its end of the link is gone, or nonsense comes from it."""
@@ -107,6 +120,8 @@ class Agent:
             case End():
                 self._end()
                 self._link.send(Gone(gang=message.gang))
+                if self._leaving:
+                    raise Interrupted("SIGTERM: this host leaves its cluster; the run was saved before.")
 
     def _tell(self) -> None:
         assert self._gang is not None

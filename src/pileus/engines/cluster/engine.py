@@ -35,7 +35,7 @@ class ClusterEngine:
         if not self.cluster.is_chief:
             raise UsageError(
                 f"a run is driven by the chief of its cluster, {self.cluster.told(self.cluster.chief)}, and this is "
-                f"{self.cluster.task}; here, run: pileus train RECIPE --engine cluster"
+                f"{self.cluster.task}; here, run: pileus cluster join"
             )
         self._secret = read_secret(self.cluster)
         self._cores = cores or len(os.sched_getaffinity(0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import os
 import selectors
+import signal
 import socket
 import time
 from collections.abc import Iterable, Mapping
@@ -67,6 +68,11 @@ class Gang:
                 process.channel.send(order)
             except OSError:
                 continue  # it is gone, which `next` will tell
+
+    def notify(self) -> None:
+        """Tell the workers that this host is about to be taken away, as SIGTERM does; safe in a signal's handler."""
+        for process in self._processes:
+            process.signal(signal.SIGTERM)
 
     def end(self) -> None:
         for process in self._processes:

@@ -123,9 +123,12 @@ class WorkerProcess:
         return " | ".join([how, *lines])
 
     def kill(self) -> None:
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
         if self._handle is not None:
             with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._handle, signal.SIGKILL)
+                signal.pidfd_send_signal(self._handle, number)
 
     def wait_gone(self) -> None:
         """After `kill`."""

@@ -127,6 +127,22 @@ def test_the_same_command_on_three_hosts_ends_with_the_weights_of_one_worker(
     assert verify_run(find_run("trial", str(tmp_path))).faults == ()
 
 
+def test_a_run_from_elsewhere_is_taken_up_by_a_cluster(
+    hosts: Hosts, digits: Path, fingerprint: str, tmp_path: Path
+) -> None:
+    spec = trial_spec(digits, "engine.name=fake", "engine.max_restarts=0")
+    with pytest.raises(WorkFailed, match="rank 0 was lost"):
+        train(spec, runs=str(tmp_path), name="trial", faults=(Fault(kind="kill_worker", rank=0, step=40),))
+    hosts.start("chief 0", "runs", "resume", "trial", "--runs", str(tmp_path), "--engine", "cluster", "--json")
+    hosts.start("worker 0")
+    hosts.start("worker 1")
+    code, said = hosts.ended("chief 0")
+    assert code == 0, said
+    result = json.loads(said[: said.rindex("}") + 1])
+    assert (result["fingerprint"], result["workers"], result["engine"]) == (fingerprint, 3, "cluster")
+    assert [hosts.ended(task)[0] for task in ("worker 0", "worker 1")] == [0, 0]
+
+
 def test_a_worker_that_is_killed_and_a_host_that_is_and_comes_again_change_no_bit(
     chief: Cluster, hosts: Hosts, digits: Path, fingerprint: str, tmp_path: Path
 ) -> None:
@@ -161,8 +177,39 @@ def test_a_host_that_is_killed_for_good_is_done_without(
     faults = (Fault(kind="kill_controller", rank=1, step=40),)
     pairs = ("engine.min_workers=2", "engine.start_deadline_s=12")
     result = driven_run(chief, digits, tmp_path, *pairs, faults=faults)
-    assert (result.fingerprint, result.workers) == (fingerprint, 2)
+    assert (result.fingerprint, result.workers, result.engine) == (fingerprint, 2, "cluster")
     assert hosts.ended("worker 1")[0] == 0
+
+
+def test_a_host_that_is_told_to_leave_has_the_run_saved_first(
+    chief: Cluster, hosts: Hosts, digits: Path, fingerprint: str, tmp_path: Path
+) -> None:
+    """SIGTERM after the third epoch, and a new process in its place."""
+    hosts.start("worker 0")
+    hosts.start("worker 1")
+    ended: list[tuple[int, str]] = []
+
+    def replace() -> None:
+        ended.append(hosts.ended("worker 1"))
+        hosts.start("worker 1")
+
+    watch = threading.Thread(target=replace)
+
+    class Director(Story):
+        def say(self, text: str) -> None:
+            super().say(text)
+            if text.startswith("epoch  3"):
+                hosts.processes["worker 1"].terminate()
+                watch.start()
+
+    story = Director()
+    result = driven_run(chief, digits, tmp_path, story=story)
+    watch.join()
+    ((code, said),) = ended
+    assert (code, "the run was saved before" in said) == (130, True)
+    assert (result.fingerprint, result.workers) == (fingerprint, 3)
+    assert any("rank 2 is about to be taken away" in line for line in story.lines)
+    assert verify_run(find_run("trial", str(tmp_path))).faults == ()
 
 
 def test_a_host_that_is_not_there_is_named(chief: Cluster, digits: Path, tmp_path: Path) -> None:
