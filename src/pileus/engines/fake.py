@@ -10,7 +10,7 @@ from signal import Signals
 from typing import Any
 
 from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, GangEvent, Item, Result, check_workers
-from pileus.errors import UsageError
+from pileus.errors import PeerLost, UsageError
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Job, Joined, Order, Report, Stop
 from pileus.training.exchange.threads import Meeting
@@ -124,8 +124,10 @@ class FakeSeat:
 
     def serve(self, address: str, deadline_s: float) -> None:
         self.report(Joined(rank=self.rank, address=address))
-        self._launch.whole.wait(deadline_s)
+        is_whole = self._launch.whole.wait(deadline_s)
         self.at(0, 0)
+        if not is_whole:
+            raise PeerLost(f"rank {self.rank} waited {deadline_s:g} s for the gang to be whole.")
 
     def report(self, report: Report) -> None:
         self._launch.events.put(report)

@@ -77,6 +77,7 @@ STORIES: dict[str, tuple[tuple[e.Event, ...], type[s.State]]] = {
         s.Failed,
     ),
     "never whole": ((e.Begin(attempt=1), joined(1), e.DeadlinePassed(), e.GangGone()), s.Failed),
+    "never whole, as a worker tells": ((e.Begin(attempt=1), joined(1), failed(1, "peer_lost"), e.GangGone()), s.Failed),
     "killed once": ((*TRAINING, KILLED, e.GangGone(), joined(0), joined(1)), s.Training),
     "killed twice": ((*TRAINING, KILLED, e.GangGone(), joined(0), KILLED, e.GangGone()), s.Failed),
     "a checkpoint gives new restarts": (

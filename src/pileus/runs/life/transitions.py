@@ -49,7 +49,12 @@ def _busy(state: s.Starting, event: w.Beat, limits: Limits) -> Outcome:
     return Outcome(replace(state, doing={**state.doing, event.rank: event.doing}))
 
 
-def _never_whole(state: s.Starting, event: e.DeadlinePassed, limits: Limits) -> Outcome:
+def _failed_early(state: s.Starting, event: w.Failed, limits: Limits) -> Outcome:
+    """A worker whose gang is not whole has no peer to lose: it has waited for the deadline, too."""
+    return _never_whole(state, event, limits) if event.cause == "peer_lost" else _failed(state, event, limits)
+
+
+def _never_whole(state: s.Starting, event: e.DeadlinePassed | w.Failed, limits: Limits) -> Outcome:
     """Fewer workers go on where they may, and where only workers are missing."""
     gang = state.gang
     missing = [rank for rank in range(_members(gang, limits)) if rank not in state.addresses]
@@ -265,7 +270,7 @@ TRANSITIONS: dict[tuple[type[s.State], type[e.Event]], Rule] = {
     (s.Starting, w.Leaving): _leaving_early,
     (s.Starting, e.DeadlinePassed): _never_whole,
     (s.Starting, e.Lost): _lost,
-    (s.Starting, w.Failed): _failed,
+    (s.Starting, w.Failed): _failed_early,
     (s.Starting, e.StopAsked): _stop_early,
     (s.Training, w.Leaving): _leaving,
     (s.Training, w.Checkpointed): _checkpointed,
