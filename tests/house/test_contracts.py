@@ -44,7 +44,7 @@ ADAPTERS = {
 
 PORTS = ("pileus.engines", "pileus.streams", "pileus.training.strategies")
 """Rooms of members that know nothing of one another."""
-SHARED = ("ports", "connect", "processes")
+SHARED = ("ports", "connect", "make", "processes")
 """Modules of such a room that belong to no member: its port, what finds a member by its name, what members share."""
 
 

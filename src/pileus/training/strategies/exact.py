@@ -14,7 +14,8 @@ from pileus.training.exchange.ports import Exchange
 from pileus.training.gradient import NUM_TOTALS, Totals
 from pileus.training.lanes import Lanes, Leaf, Seconds, restore
 from pileus.training.layout import aligned_zeros
-from pileus.training.strategies.ports import Agree, Task
+from pileus.training.reduction import AllReduce
+from pileus.training.strategies.ports import Task
 from pileus.training.tree import Node, Vector
 from pileus.training.update import Update
 
@@ -25,10 +26,10 @@ class ExactLearner:
     may_settle = True
     shares = 0
 
-    def __init__(self, spec: RunSpec, lanes: Lanes, exchange: Exchange, agree: Agree) -> None:
+    def __init__(self, spec: RunSpec, lanes: Lanes, exchange: Exchange) -> None:
         self._lanes = lanes
         self._exchange = exchange
-        self._agree = agree
+        self._reduction = AllReduce(exchange)
         self.layout = lanes.layout
         self._update = Update(spec, self.layout)
         self._update.begin(lanes.state)
@@ -84,6 +85,6 @@ class ExactLearner:
         held = share(self._exchange.rank, self._exchange.size, num_leaves)
         sums = self._lanes.sums(held, num_leaves, leaf, len(into))
         started = time.perf_counter()
-        self._agree.agree(sums, num_leaves, into)
+        self._reduction.agree(sums, num_leaves, into)
         self._lanes.free(sums)
         self.seconds.exchange += time.perf_counter() - started

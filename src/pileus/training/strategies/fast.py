@@ -30,8 +30,8 @@ from pileus.training.exchange.ports import Exchange
 from pileus.training.gradient import NUM_TOTALS, Lane, Totals
 from pileus.training.lanes import Lanes, Leaf, Problem, Seconds, restore
 from pileus.training.layout import aligned_zeros
+from pileus.training.reduction import AllReduce
 from pileus.training.seat import Gathering
-from pileus.training.strategies.all_reduce import AllReduce
 from pileus.training.strategies.ports import Task
 from pileus.training.tree import Node, Vector
 from pileus.training.update import Update
@@ -47,7 +47,7 @@ class FastLearner:
         torch.set_num_threads(num_threads)
         self._exchange = gathering.exchange
         self._shape_HWC = problem.shape_HWC
-        self._agree = AllReduce(self._exchange)
+        self._reduction = AllReduce(self._exchange)
         self._lanes = Lanes(spec, problem, 1)
         self.layout = self._lanes.layout
         self._update = Update(spec, self.layout)
@@ -94,7 +94,7 @@ class FastLearner:
         total = aligned_zeros(NUM_TOTALS)
         held = share(self._exchange.rank, self._exchange.size, num_leaves)
         sums = self._lanes.sums(held, num_leaves, leaf, len(total))
-        self._agree.agree(sums, num_leaves, total)
+        self._reduction.agree(sums, num_leaves, total)
         self._lanes.free(sums)
         return Totals.of(total)
 

@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 from pileus.data.batches import share
 from pileus.spec.run import LocalSgd, RunSpec
 from pileus.training.checkpoint import Tensors
+from pileus.training.compression import Plain, Sender, make_code
 from pileus.training.exchange.ports import Exchange
 from pileus.training.gradient import NUM_TOTALS, Totals
 from pileus.training.lanes import Lanes, Leaf, Seconds, restore
 from pileus.training.layout import aligned_zeros
-from pileus.training.strategies.all_reduce import AllReduce
-from pileus.training.strategies.compression import Plain, Sender, make_code
+from pileus.training.reduction import AllReduce
 from pileus.training.strategies.ports import Task
 from pileus.training.tree import Node, Vector
 from pileus.training.update import Update
@@ -44,7 +44,7 @@ class LocalLearner:
         self._strategy = spec.strategy
         self._lanes = lanes
         self._exchange = exchange
-        self._agree = AllReduce(exchange)
+        self._reduction = AllReduce(exchange)
         self.layout = lanes.layout
         self.may_settle = spec.strategy.steps is not None
         size = self.layout.num_summed
@@ -103,7 +103,7 @@ class LocalLearner:
         total = aligned_zeros(NUM_TOTALS)
         held = share(self._exchange.rank, self._exchange.size, num_leaves)
         sums = self._lanes.sums(held, num_leaves, leaf, len(total))
-        self._agree.agree(sums, num_leaves, total)
+        self._reduction.agree(sums, num_leaves, total)
         self._lanes.free(sums)
         return Totals.of(total)
 
@@ -180,7 +180,7 @@ class LocalLearner:
         total = aligned_zeros(len(change))
         if isinstance(self._code, Plain):
             change[:size] *= np.float32(self._round.samples)
-            self._agree.agree({(exchange.rank, exchange.rank + 1): change}, exchange.size, total)
+            self._reduction.agree({(exchange.rank, exchange.rank + 1): change}, exchange.size, total)
             return total
         peers = [rank for rank in range(exchange.size) if rank != exchange.rank]
         mine = [*self._sender.encode(change[:size]), change[size:].copy()]

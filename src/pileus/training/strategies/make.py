@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 from pileus.errors import SpecError
-from pileus.spec.run import AllReduce as AllReduceSpec
-from pileus.spec.run import LocalSgd, RunSpec
-from pileus.spec.run import Single as SingleSpec
+from pileus.spec.run import AllReduce, LocalSgd, RunSpec, Single
 from pileus.training.lanes import Lanes, Problem
 from pileus.training.seat import Gathering
-from pileus.training.strategies.all_reduce import AllReduce
 from pileus.training.strategies.exact import ExactLearner
 from pileus.training.strategies.fast import FastLearner
 from pileus.training.strategies.local_sgd import LocalLearner
 from pileus.training.strategies.ports import Learner
-from pileus.training.strategies.single import Single
 
 
 def make_learner(spec: RunSpec, problem: Problem, gathering: Gathering, num_lanes: int) -> Learner:
     """For one worker of a whole gang."""
     exchange = gathering.exchange
     match spec.strategy:
-        case SingleSpec():
-            return ExactLearner(spec, Lanes(spec, problem, num_lanes), exchange, Single())
-        case AllReduceSpec(mode="exact"):
-            return ExactLearner(spec, Lanes(spec, problem, num_lanes), exchange, AllReduce(exchange))
-        case AllReduceSpec(mode="fast"):
+        case Single() | AllReduce(mode="exact"):
+            return ExactLearner(spec, Lanes(spec, problem, num_lanes), exchange)
+        case AllReduce(mode="fast"):
             return FastLearner(spec, problem, gathering, num_lanes)
         case LocalSgd():
             return LocalLearner(spec, Lanes(spec, problem, num_lanes), exchange)

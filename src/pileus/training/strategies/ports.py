@@ -8,7 +8,7 @@ from pileus.training.checkpoint import Tensors
 from pileus.training.gradient import Totals
 from pileus.training.lanes import Leaf, Seconds
 from pileus.training.layout import Layout
-from pileus.training.tree import Node, Vector
+from pileus.training.tree import Node
 
 
 class Task(NamedTuple):
@@ -70,14 +70,3 @@ class Learner(Protocol):
         ...
 
     def close(self) -> None: ...
-
-
-class Agree(Protocol):
-    """The exact sum over all workers."""
-
-    def agree(self, sums: dict[Node, Vector], num_leaves: int, into: Vector) -> None:
-        """From this worker's partial sums over its share of the leaves to the sum over all, written to `into`.
-
-        The bits are those of the canonical tree over all leaves. PeerLost when a peer is gone.
-        """
-        ...

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pileus.spec.run import LocalSgd
-from pileus.training.strategies.compression import Bf16, Code, Int8, Plain, Sender, TopK, make_code
+from pileus.training.compression import Bf16, Code, Int8, Plain, Sender, TopK, make_code
 
 SIZE = 1000
 BYTES = {"none": 4.0, "bf16": 2.0, "int8": 1.016, "top_k": 0.8}

@@ -21,7 +21,14 @@ class AllReduce:
         self._peers = [rank for rank in range(exchange.size) if rank != exchange.rank]
 
     def agree(self, sums: dict[Node, Vector], num_leaves: int, into: Vector) -> None:
+        """From this worker's partial sums over its share of the leaves to the sum over all, written to `into`.
+
+        The bits are those of the canonical tree over all leaves. PeerLost when a peer is gone.
+        """
         exchange = self._exchange
+        if exchange.size == 1:
+            into[:] = sums[0, num_leaves]
+            return
         cuts = [_cut(len(into), rank, exchange.size) for rank in range(exchange.size)]
         mine = cuts[exchange.rank]
         nodes = {rank: cover(share(rank, exchange.size, num_leaves), num_leaves) for rank in range(exchange.size)}
