@@ -28,7 +28,9 @@ class ClusterEngine:
     """`cluster`: None for what TF_CONFIG says. `cores`: of this host; None for all that this process may run on."""
 
     name = "cluster"
-    capabilities = Capabilities(strategies=frozenset({"single", "all_reduce"}), processes=True)
+    capabilities = Capabilities(
+        strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd"}), processes=True
+    )
 
     def __init__(self, cluster: Cluster | None = None, cores: int | None = None) -> None:
         self.cluster = cluster or read_cluster()

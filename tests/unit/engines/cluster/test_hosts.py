@@ -127,6 +127,25 @@ def test_the_same_command_on_three_hosts_ends_with_the_weights_of_one_worker(
     assert verify_run(find_run("trial", str(tmp_path))).faults == ()
 
 
+@pytest.mark.parametrize(
+    ("pairs", "same_bits"),
+    [
+        (("strategy.mode=fast", "workers=2", "epochs=8"), False),
+        (("strategy.name=local_sgd", "strategy.steps=4"), True),
+    ],
+)
+def test_a_strategy_that_depends_on_the_number_of_workers_ends_as_on_one_host(
+    pairs: tuple[str, ...], same_bits: bool, chief: Cluster, hosts: Hosts, digits: Path, tmp_path: Path
+) -> None:
+    """The sums of gloo depend on more than that number."""
+    local = train(trial_spec(digits, "workers=3", *pairs), runs=str(tmp_path), name="local")
+    hosts.start("worker 0")
+    hosts.start("worker 1")
+    result = driven_run(chief, digits, tmp_path, *pairs)
+    assert result.fingerprint == local.fingerprint or not same_bits
+    assert result.accuracy == pytest.approx(local.accuracy, abs=0.1)
+
+
 def test_a_run_from_elsewhere_is_taken_up_by_a_cluster(
     hosts: Hosts, digits: Path, fingerprint: str, tmp_path: Path
 ) -> None:
