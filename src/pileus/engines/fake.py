@@ -26,7 +26,9 @@ class _Killed(BaseException):
 
 class FakeEngine:
     name = "fake"
-    capabilities = Capabilities(strategies=frozenset({"single", "all_reduce", "local_sgd"}), processes=False)
+    capabilities = Capabilities(
+        strategies=frozenset({"single", "all_reduce", "local_sgd", "parameter_server"}), processes=False
+    )
 
     def __init__(self) -> None:
         self._memory: tuple[str, list[bytes]] = ("", [])

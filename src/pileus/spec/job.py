@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from pileus.errors import SpecError
 from pileus.spec.reading import Count
@@ -132,6 +132,9 @@ class EpochDone(Spec, tag=True, frozen=True, kw_only=True):
     phases_s: dict[str, float]
     """Seconds of rank 0 by phase: data, compute, exchange, optimizer, checkpoint, validation."""
     fingerprint: str
+    agreement: dict[str, float] = field(default_factory=dict)
+    """What agreeing cost and how stale it was, of a strategy with servers: bytes_per_step, messages_per_step (of
+    rank 0), and staleness_N, the number of pushes that were N stale."""
 
 
 class Checkpointed(Spec, tag=True, frozen=True, kw_only=True):

@@ -19,6 +19,8 @@ class Gathering(NamedTuple):
     """HOST:PORT of each parameter server, in the order of their ranks."""
     host: str = "127.0.0.1"
     """Where rank 0 can be reached."""
+    session: str = ""
+    """A random word that members show each other."""
 
 
 class Seat(Protocol):

@@ -29,7 +29,8 @@ from pileus.training.saving import Commit, Saving, unpacked
 from pileus.training.schedule import learning_rate
 from pileus.training.seat import Gathering, Seat
 from pileus.training.strategies.make import make_learner
-from pileus.training.strategies.ports import Learner, Task
+from pileus.training.strategies.parameter_server.server import serve
+from pileus.training.strategies.ports import Learner, Served, Task
 from pileus.training.taken import Taken
 from pileus.training.tree import Vector
 
@@ -45,11 +46,15 @@ def work(job: Job, seat: Seat) -> bool:
     gathering: Gathering | None = None
     try:
         torch.set_num_threads(1)
+        if job.spec.role(seat.rank) == "server":
+            serve(job, seat)
+            return True
         records = open_records(job.records_uri)
         parts = {split: _load(records, split, job.spec) for split in (Split.TRAIN, Split.VALIDATION)}
         faults = Faults(job, seat)
         faults.before_joining()
         gathering = seat.join(job.spec.workers, job.session, job.spec.engine.start_deadline_s)
+        gathering = gathering._replace(session=job.session)
         worker = Worker(job, seat, gathering, faults, parts, num_classes=len(records.classes))
         worker.run()
     except Exception as error:
@@ -133,12 +138,17 @@ class Worker:
             if not self._epoch():
                 self._checkpoint()
                 self._saved()
+                self._release(None)
                 self._seat.report(Stopped(rank=self._seat.rank, step=self.position.global_step))
                 return
         self._saved()
-        self._seat.report(
-            Finished(rank=self._seat.rank, step=self.position.global_step, fingerprint=self._learner.fingerprint())
-        )
+        fingerprint = self._learner.fingerprint()
+        self._release(fingerprint)
+        self._seat.report(Finished(rank=self._seat.rank, step=self.position.global_step, fingerprint=fingerprint))
+
+    def _release(self, fingerprint: str | None) -> None:
+        if isinstance(self._learner, Served):
+            self._learner.release(fingerprint)
 
     def _take_up(self) -> None:
         """Go on from the checkpoint of the job, or from what is kept in memory where that is newer."""
@@ -238,6 +248,7 @@ class Worker:
             seconds=seconds,
             phases_s=dict(self._phases),
             fingerprint=self._learner.fingerprint(),
+            agreement=self._learner.figures() if isinstance(self._learner, Served) else {},
         )
         note_figures(self._store, figures)
         self._seat.report(figures)

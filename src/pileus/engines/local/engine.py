@@ -22,7 +22,8 @@ class LocalEngine:
 
     name = "local"
     capabilities = Capabilities(
-        strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd"}), processes=True
+        strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd", "parameter_server"}),
+        processes=True,
     )
 
     def __init__(self, cores: int | None = None) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pileus.errors import SpecError
-from pileus.spec.run import AllReduce, LocalSgd, RunSpec, Single
+from pileus.spec.run import AllReduce, LocalSgd, ParameterServer, RunSpec, Single
 from pileus.training.lanes import Lanes, Problem
 from pileus.training.seat import Gathering
 from pileus.training.strategies.exact import ExactLearner
 from pileus.training.strategies.fast import FastLearner
 from pileus.training.strategies.local_sgd import LocalLearner
+from pileus.training.strategies.parameter_server.learner import ServedLearner
 from pileus.training.strategies.ports import Learner
 
 
@@ -18,8 +18,9 @@ def make_learner(spec: RunSpec, problem: Problem, gathering: Gathering, num_lane
     match spec.strategy:
         case Single() | AllReduce(mode="exact"):
             return ExactLearner(spec, Lanes(spec, problem, num_lanes), exchange)
-        case AllReduce(mode="fast"):
+        case AllReduce():
             return FastLearner(spec, problem, gathering, num_lanes)
         case LocalSgd():
             return LocalLearner(spec, Lanes(spec, problem, num_lanes), exchange)
-    raise SpecError(f"strategy {spec.strategy!r} is not there yet.")
+        case ParameterServer():
+            return ServedLearner(spec, Lanes(spec, problem, num_lanes), gathering)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from pileus.training.checkpoint import Tensors
 from pileus.training.gradient import Totals
@@ -70,3 +70,16 @@ class Learner(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class Served(Protocol):
+    """A learner whose state lives with members of the gang that are no workers."""
+
+    def figures(self) -> dict[str, float]:
+        """On rank 0, settled: what agreeing cost and how stale it was, since the last call."""
+        ...
+
+    def release(self, fingerprint: str | None) -> None:
+        """The last word to those members: finished with these weights, or stopped (None)."""
+        ...

@@ -1,0 +1,1 @@
+"""Weights and optimiser in servers, sharded by tensor: synchronous, stale-synchronous, asynchronous."""
