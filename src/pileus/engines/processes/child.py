@@ -35,6 +35,7 @@ class ProcessSeat:
         self._memory = memory
         self._host, self._ear = posting.host, ear
         self._controller_pid = posting.controller_pid
+        self._silence_s = posting.job.spec.engine.silence_deadline_s
         self._position = (0, 0)
         self._doing = "reading records" if posting.job.spec.role(posting.rank) == "worker" else "getting ready"
         self._notice = threading.Event()
@@ -52,7 +53,7 @@ class ProcessSeat:
         listener = Listener(self._host, self._ear) if num_workers > 1 else None
         self.serve(listener.address if listener else "", deadline_s)
         workers, servers = self._peers[:num_workers], self._peers[num_workers:]
-        exchange = listener.connect(self.rank, workers, session, deadline_s) if listener else Alone()
+        exchange = listener.connect(self.rank, workers, session, deadline_s, self._silence_s) if listener else Alone()
         return Gathering(exchange, servers, workers[0].rpartition(":")[0] or "127.0.0.1")
 
     def serve(self, address: str, deadline_s: float) -> None:

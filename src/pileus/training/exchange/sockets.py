@@ -3,6 +3,9 @@
 A frame is `magic, session tag, number of the swap, length` and then the arrays' bytes; no pickle. A peer that is out
 of step, of another session or of another attempt is refused. Sending and receiving go on side by side, so that two
 workers that send to each other at once cannot block each other.
+
+A peer that is slow and one that cannot be reached both send nothing. They are told apart by the system of the peer's
+host, which answers the probes of a connection however busy the peer is.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ from pileus.training.exchange.ports import Buffers
 _FRAME = struct.Struct("<4s8sIQ")
 _MAGIC = b"PLX1"
 _HELLO = struct.Struct("<4s32sII")
+_UNREACHABLE_S = 20.0
+_PROBES = 3
 
 
 class Listener:
@@ -37,8 +42,18 @@ class Listener:
     def close(self) -> None:
         self._socket.close()
 
-    def connect(self, rank: int, addresses: tuple[str, ...], session: str, deadline_s: float) -> SocketExchange:
-        """Call every lower rank, be called by every higher one; PeerLost when one has not come by the deadline."""
+    def connect(
+        self,
+        rank: int,
+        addresses: tuple[str, ...],
+        session: str,
+        deadline_s: float,
+        unreachable_s: float = _UNREACHABLE_S,
+    ) -> SocketExchange:
+        """Call every lower rank, be called by every higher one; PeerLost when one has not come by the deadline.
+
+        A peer whose host answers no probe for about `unreachable_s` seconds is lost later on.
+        """
         until = time.monotonic() + deadline_s
         secret = bytes.fromhex(digest(session.encode()))
         links: dict[int, socket.socket] = {}
@@ -54,6 +69,8 @@ class Listener:
             raise
         finally:
             self.close()
+        for link in links.values():
+            _probe(link, unreachable_s)
         return SocketExchange(rank, links, secret[:8], deadline_s)
 
     def _answer(self, rank: int, secret: bytes, size: int, until: float) -> tuple[int, socket.socket]:
@@ -197,6 +214,21 @@ class _Reading:
 
 def _bytes(array: NDArray[Any]) -> memoryview:
     return memoryview(array).cast("B") if array.nbytes else memoryview(b"")  # type: ignore[arg-type]
+
+
+def _probe(link: socket.socket, unreachable_s: float) -> None:
+    """Have the system end the connection when what is sent, or an idle line's probes, are not acknowledged so long."""
+    between_s = max(1, round(unreachable_s / (_PROBES + 1)))
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    options = {
+        "TCP_KEEPIDLE": between_s,
+        "TCP_KEEPINTVL": between_s,
+        "TCP_KEEPCNT": _PROBES,
+        "TCP_USER_TIMEOUT": round(1000 * unreachable_s),
+    }
+    for name, value in options.items():
+        if hasattr(socket, name):  # not every system has all
+            link.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _left(until: float, what: str) -> float:
