@@ -1,7 +1,7 @@
-"""What a machine gives to this process: cores and memory.
+"""What a machine gives to this process: cores, memory, instructions.
 
-Both are counted as the process may use them, by affinity and the control group's limits, since what a container is told
-at first sight is its host's.
+Cores and memory are counted as the process may use them, by affinity and the control group's limits, since what a
+container is told at first sight is its host's.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from pathlib import Path
 from pileus.spec.values import Spec
 
 _UNLIMITED_BYTES = 1 << 60
+_BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
+"""As Linux names them, on x86 and on ARM."""
 
 
 class Cores(Spec, frozen=True, kw_only=True):
@@ -49,6 +51,15 @@ def count_memory(root: Path = Path("/")) -> int | None:
             if text.isdigit() and int(text) < _UNLIMITED_BYTES:
                 limits.append(int(text))
     return min(limits, default=None)
+
+
+def has_bf16(root: Path = Path("/")) -> bool | None:
+    """Whether the processor multiplies bfloat16 by instructions of its own; None where it does not tell."""
+    for line in read_text(root / "proc/cpuinfo").splitlines():
+        name, _, words = line.partition(":")
+        if name.strip() in ("flags", "Features"):
+            return not _BF16.isdisjoint(words.split())
+    return None
 
 
 def _read_quota(root: Path) -> float | None:

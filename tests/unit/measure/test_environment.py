@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pileus.machine import Cores, count_cores
+from pileus.machine import Cores, count_cores, has_bf16
 from pileus.measure import environment
 from pileus.measure.environment import Environment, Gpu, describe_environment, parse_gpus
 
@@ -101,6 +101,21 @@ def test_memory_is_the_lower_of_machine_and_group(
     write(tmp_path, "proc/self/cgroup", "4:memory:/job\n")
     write(tmp_path, f"sys/fs/cgroup/{limit_file}", limit)
     assert describe_environment(tmp_path).memory_bytes == expected
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("processor: 0\nflags\t\t: fpu avx512f avx512_bf16\n", True),
+        ("flags : fpu avx512f\n", False),
+        ("Features : fp asimd bf16\n", True),
+        ("processor: 0\n", None),
+    ],
+)
+def test_bf16_is_an_instruction_of_the_processor(told: str, expected: bool | None, tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc" / "cpuinfo").write_text(told)
+    assert has_bf16(tmp_path) is expected
 
 
 def test_gpus_as_the_driver_lists_them() -> None:
