@@ -29,7 +29,7 @@ from pileus.records.read import RecordSet, open_records
 from pileus.runs.directory import Plan, RunDirectory
 from pileus.spec.preprocessing import Drawing, Picture, Preprocessing
 from pileus.spec.run import RunSpec
-from pileus.training.checkpoint import Position, Tensors, load_checkpoint, newest_whole
+from pileus.training.checkpoint import Position, Tensors, best_whole, load_checkpoint, newest_whole
 from pileus.training.lanes import WEIGHTS
 from pileus.training.update import AVERAGE
 
@@ -40,7 +40,11 @@ _REJECTED = 0.3
 
 class Packed(NamedTuple):
     accuracy: float | None
+    """Of what is packed."""
+    epoch: int
+    """After so many epochs the weights that are packed were there."""
     position: Position
+    """Of the last checkpoint, as is the fingerprint."""
     fingerprint: str
     phases_s: dict[str, float]
     write_report: Callable[[dict[str, float]], None]
@@ -50,9 +54,10 @@ class Packed(NamedTuple):
 def pack(directory: RunDirectory, plan: Plan, fingerprint: str) -> Packed:
     """Write the run's bundle. WorkFailed where the last checkpoint is not the agreed weights."""
     started = time.perf_counter()
-    checkpoint = newest_whole(directory.store)
-    if checkpoint is None or (fingerprint and checkpoint.manifest.fingerprint != fingerprint):
+    last = newest_whole(directory.store)
+    if last is None or (fingerprint and last.manifest.fingerprint != fingerprint):
         raise WorkFailed("the last checkpoint is not what the workers agreed on; its files were changed.")
+    checkpoint = (best_whole(directory.store) if plan.spec.checkpoints.keep_best else None) or last
     records = open_records(plan.records_uri)
     data = plan.spec.data
     validation, test = (
@@ -75,8 +80,9 @@ def pack(directory: RunDirectory, plan: Plan, fingerprint: str) -> Packed:
 
     return Packed(
         measured.accuracy if measured else None,
-        checkpoint.manifest.position,
-        checkpoint.manifest.fingerprint,
+        checkpoint.manifest.position.epoch,
+        last.manifest.position,
+        last.manifest.fingerprint,
         phases_s,
         functools.partial(write_report, directory, plan, records, manifest, (test, probabilities_NK, measured)),
     )

@@ -18,7 +18,8 @@ from pileus.engines.connect import connect
 from pileus.engines.ports import Engine
 from pileus.errors import Interrupted, SourceError, SpecError, StoreError, UsageError, WorkFailed
 from pileus.measure.environment import describe_environment
-from pileus.models.registry import build, check_network
+from pileus.models.registry import check_network
+from pileus.operations.begin import find_donor, keep_donor, settle_precision, warn_of_slow_precision
 from pileus.operations.charts import Charted
 from pileus.operations.controller import Controller
 from pileus.operations.observer import Observer, Silent
@@ -30,15 +31,20 @@ from pileus.runs.directory import Plan, RunDirectory
 from pileus.runs.history import Spent
 from pileus.runs.life import states as s
 from pileus.runs.wishes import wish_workers
-from pileus.spec.job import Fault
+from pileus.spec.job import EpochDone, Fault
 from pileus.spec.resolve import resolve
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec
 from pileus.store import open_store, resolve_uri
+from pileus.training.checkpoint import Tensors
+from pileus.training.network import Problem, first_network
 
 
 class TrainResult(Spec, frozen=True, kw_only=True):
-    """What `pileus train --json` prints; kept in the run as `result.json`."""
+    """What `pileus train --json` prints; kept in the run as `result.json`.
+
+    Accuracies are of what is packed; the other figures are of the last step.
+    """
 
     run: str
     uri: str
@@ -80,13 +86,15 @@ def train(
     if not open_store(runs_uri).abilities.write:
         raise UsageError(f"a run is written as it goes (got --runs {runs}, which is read-only); name another place.")
     _check(spec, runs_uri, engine)
+    spec, donor = find_donor(spec, runs_uri)
     directory, name = _new_run(runs_uri, name, recipe or spec.model)
     started = time.perf_counter()
     with stop_requests() as requests:
         try:
             with requests.at_once():
                 records = prepare_records(spec.data, runs_uri, observer)
-                _check_records(records, spec)
+                spec = _settled(spec, records, donor, observer)
+                keep_donor(spec, runs_uri, directory.store)
         except KeyboardInterrupt:
             raise Interrupted(
                 f"interrupted ({requests.reason}) before training; no run was begun: give the command again."
@@ -129,12 +137,14 @@ def resume(
     given = None if isinstance(engine, str) else engine
     spec = _changed(plan.spec, changes)
     _check(spec, directory.uri, given)
+    observer = observer or Silent()
+    warn_of_slow_precision(spec, observer)
     records = open_records(plan.records_uri)
     if records.fingerprint != plan.records_fingerprint:
         raise UsageError(f"the records at {plan.records_uri} are not those that the run began with; restore them.")
     plan = msgspec.structs.replace(plan, spec=spec)
     with stop_requests() as requests, _engine(spec, given) as chosen:
-        return _drive(_Drive(directory, plan, chosen, observer or Silent(), requests, faults, records_s=0.0))
+        return _drive(_Drive(directory, plan, chosen, observer, requests, faults, records_s=0.0))
 
 
 class Resized(Spec, frozen=True, kw_only=True):
@@ -179,6 +189,7 @@ def _drive(drive: _Drive) -> TrainResult:
     kept = f"What was saved is kept; once that is mended, go on with: {directory.resume_command}"
 
     def finish(fingerprint: str, spent: Spent) -> None:
+        _tell_early_end(plan.spec, directory.epochs(), drive.observer)
         drive.observer.say("packing: test, bundle, report")
         _finish(drive, fingerprint, spent)
 
@@ -205,6 +216,17 @@ def _drive(drive: _Drive) -> TrainResult:
             return result
 
 
+def _tell_early_end(spec: RunSpec, epochs: list[EpochDone], observer: Observer) -> None:
+    if spec.early_stop is None or not epochs or len(epochs) == spec.epochs:
+        return
+    losses = {each.epoch: each.validation_loss for each in epochs if each.validation_loss is not None}
+    best = min(losses, key=lambda epoch: losses[epoch])
+    observer.say(
+        f"ended early, after {len(epochs)} of {spec.epochs} epochs: the validation loss was lowest after epoch "
+        f"{best + 1} ({losses[best]:.4f})"
+    )
+
+
 def _finish(drive: _Drive, fingerprint: str, spent: Spent) -> None:
     """Bundle, report, and last of all the result, whose presence makes the run done."""
     directory, spec = drive.directory, drive.plan.spec
@@ -214,7 +236,7 @@ def _finish(drive: _Drive, fingerprint: str, spent: Spent) -> None:
         run=drive.plan.name,
         uri=directory.uri,
         state="done",
-        epochs=spec.epochs,
+        epochs=packed.position.epoch,
         steps=packed.position.global_step,
         samples_seen=packed.position.samples,
         train_s=round(spent.training_s, 3),
@@ -224,7 +246,7 @@ def _finish(drive: _Drive, fingerprint: str, spent: Spent) -> None:
         workers=next(event.data["workers"] for event in reversed(directory.events()) if event.kind == "launch"),
         strategy=msgspec.to_builtins(spec.strategy)["name"],
         bundle=f"{directory.uri}/bundle",
-        validation_accuracy=epochs[-1].validation_accuracy if epochs else None,
+        validation_accuracy=next((each.validation_accuracy for each in epochs if each.epoch == packed.epoch - 1), None),
         restarts=spent.restarts,
         phases_s={
             "records": round(drive.records_s, 3),
@@ -266,6 +288,16 @@ def _check(spec: RunSpec, uri: str, given: Engine | None) -> None:
             )
 
 
+def _settled(spec: RunSpec, records: RecordSet, donor: Tensors | None, observer: Observer) -> RunSpec:
+    """What the run keeps, now that its records are there; SourceError or SpecError where they cannot be trained on."""
+    problem = Problem(shape_of(records, spec.data.size), len(records.classes), donor)
+    _check_records(records, spec)
+    first_network(spec, problem)
+    spec = settle_precision(spec, problem, observer)
+    warn_of_slow_precision(spec, observer)
+    return spec
+
+
 def _check_records(records: RecordSet, spec: RunSpec) -> None:
     train = positions_of(records, Split.TRAIN, spec.data.validation)
     present = len(np.unique(records.labels[train]))
@@ -281,7 +313,12 @@ def _check_records(records: RecordSet, spec: RunSpec) -> None:
             f"data.input=drawing means grey images (got {shape[2]} channels in {spec.data.source}); "
             "say --set data.input=picture, or write them grey: pileus data write SOURCE DEST --channels 1"
         )
-    build(spec.model, shape, len(records.classes), spec.seed)
+    by_validation = "early_stop" if spec.early_stop else "checkpoints.keep_best" if spec.checkpoints.keep_best else ""
+    if by_validation and not len(positions_of(records, Split.VALIDATION, spec.data.validation)):
+        raise SourceError(
+            f"{by_validation} goes by the validation loss (got no validation sample in {spec.data.source}); "
+            "hold some back: --set data.validation=0.1"
+        )
 
 
 def _changed(spec: RunSpec, changes: dict[str, Any]) -> RunSpec:

@@ -99,13 +99,14 @@ class Checkpoints(Spec, frozen=True, kw_only=True):
     keep: Annotated[int, Meta(ge=2)] = 3
     """The newest so many are kept; their ledger pages always are."""
     keep_best: bool = False
-    """Keep that of the best validation loss too, and pack it in place of the last."""
+    """Of those written at the end of an epoch, keep that of the best validation loss too, and pack it in place of the
+    last."""
     commit_s: Seconds | None = 1.0
     """Seconds between commits to memory that outlives a worker, where the engine has such; None: none."""
 
 
 class EarlyStop(Spec, frozen=True, kw_only=True):
-    """End the run when the validation loss has not fallen by `min_delta` for `patience` epochs."""
+    """End the run when the validation loss has not fallen below the lowest, by `min_delta`, for `patience` epochs."""
 
     patience: Count = 5
     min_delta: Annotated[float, Meta(ge=0.0)] = 0.0
@@ -115,7 +116,9 @@ class Transfer(Spec, frozen=True, kw_only=True):
     """Begin with the trunk of a trained network, under a new head."""
 
     bundle: str
-    """A path or URI of a bundle or of a run."""
+    """A path or URI of a bundle or of a run, or a run's name."""
+    version: str = ""
+    """Of that bundle, or its first digits; '': whichever is there. A run notes what it was."""
     train: Literal["all", "head"] = "all"
     """'head': the trunk stays as it is."""
 
@@ -192,6 +195,12 @@ class RunSpec(Spec, frozen=True, kw_only=True):
             raise SpecError(
                 "ema follows weights that all workers agree on after each step, and those of local_sgd do not "
                 f"(got ema={self.ema}); set ema=null or another strategy."
+            )
+        validates = self.early_stop is not None or self.checkpoints.keep_best
+        if isinstance(strategy, LocalSgd) and strategy.steps is None and validates:
+            raise SpecError(
+                "one average at the end of a run leaves nothing to validate before it (got strategy.steps=null with "
+                "early_stop or checkpoints.keep_best); set strategy.steps to a number."
             )
         if self.clip_norm is not None and isinstance(strategy, ParameterServer) and strategy.servers > 1:
             raise SpecError(

@@ -6,7 +6,9 @@ Loading verifies the hashes; where the newest is damaged the one before it is ta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import math
+from collections.abc import Callable, Iterable
 
 import msgspec
 import numpy as np
@@ -37,11 +39,29 @@ class Position(Spec, frozen=True, kw_only=True):
     epoch_correct: float = 0.0
     epoch_samples: float = 0.0
     """Sums over the steps of the present epoch."""
+    best_loss: float | None = None
+    """Of validation, after any epoch that is done; None before there is one."""
+    stale_epochs: int = 0
+    """Epochs done since the best."""
 
     def after(self, num_samples: int) -> Position:
         """One step of so many samples later."""
         return msgspec.structs.replace(
             self, step=self.step + 1, global_step=self.global_step + 1, samples=self.samples + num_samples
+        )
+
+    def next_epoch(self, validation_loss: float | None, min_delta: float) -> Position:
+        """The beginning of the next epoch. A loss is the best where it is below the best before by `min_delta`."""
+        best, stale = self.best_loss, self.stale_epochs
+        if validation_loss is not None:
+            is_better = math.isfinite(validation_loss) and (best is None or validation_loss < best - min_delta)
+            best, stale = (validation_loss, 0) if is_better else (best, stale + 1)
+        return Position(
+            epoch=self.epoch + 1,
+            global_step=self.global_step,
+            samples=self.samples,
+            best_loss=best,
+            stale_epochs=stale,
         )
 
     def with_totals(self, loss: float, correct: float, samples: float) -> Position:
@@ -61,6 +81,8 @@ class CheckpointManifest(Spec, frozen=True, kw_only=True):
     content_bytes: int
     ledger: str | None
     """Key of the newest page that counts."""
+    validation_loss: float | None = None
+    """None within an epoch, and where nothing is held back for validation."""
 
 
 class Checkpoint(Spec, frozen=True, kw_only=True):
@@ -72,7 +94,14 @@ def checkpoint_key(position: Position) -> str:
     return f"{_FOLDER}{position.epoch:05d}-{position.step:08d}"
 
 
-def write_checkpoint(store: Store, tensors: Tensors, position: Position, fingerprint: str, ledger: str | None) -> str:
+def write_checkpoint(
+    store: Store,
+    tensors: Tensors,
+    position: Position,
+    fingerprint: str,
+    ledger: str | None,
+    validation_loss: float | None = None,
+) -> str:
     """Returns its key. Where the same checkpoint is there and whole, nothing is written."""
     key = checkpoint_key(position)
     content = safetensors.numpy.save(dict(sorted(tensors.items())))
@@ -82,6 +111,7 @@ def write_checkpoint(store: Store, tensors: Tensors, position: Position, fingerp
         content_sha256=digest(content),
         content_bytes=len(content),
         ledger=ledger,
+        validation_loss=validation_loss,
     )
     if not _is_whole(store, key, manifest):
         store.delete(f"{key}/{_MANIFEST}")
@@ -131,15 +161,35 @@ def newest_whole(store: Store, say: Callable[[str], None] = lambda _: None) -> C
     return None
 
 
-def prune(store: Store, newest: str, keep: int) -> None:
-    """Delete all but `newest` and the `keep - 1` before it, the manifest first. Ledger pages stay.
+def best_whole(store: Store) -> Checkpoint | None:
+    """That of the lowest validation loss, the earliest of equal ones, among those that verify; None: none has any."""
+    for key in _by_loss(store, list_checkpoints(store)):
+        with contextlib.suppress(Damaged):
+            return load_checkpoint(store, key)[0]
+    return None
+
+
+def prune(store: Store, newest: str, keep: int, *, keep_best: bool = False) -> None:
+    """Delete all but `newest`, the `keep - 1` before it, and the best if asked; the manifest first. Pages stay.
 
     What lies after `newest` was passed over as damaged; what has no manifest was never completed.
     """
     complete = [key for key in list_checkpoints(store) if key <= newest]
-    for key in sorted(set(_folders(store)) - set(complete[-keep:])):
+    kept = complete[-keep:] + (_by_loss(store, complete)[:1] if keep_best else [])
+    for key in sorted(set(_folders(store)) - set(kept)):
         store.delete(f"{key}/{_MANIFEST}")
         store.delete(f"{key}/{_CONTENT}")
+
+
+def _by_loss(store: Store, keys: Iterable[str]) -> list[str]:
+    """Those that have a validation loss, the lowest first."""
+    losses: dict[str, float] = {}
+    for key in keys:
+        with contextlib.suppress(Damaged):
+            loss = describe_checkpoint(store, key).manifest.validation_loss
+            if loss is not None:
+                losses[key] = loss
+    return sorted(losses, key=lambda key: (losses[key], key))
 
 
 def _folders(store: Store) -> list[str]:

@@ -57,13 +57,23 @@ class Computes(Protocol):
 class Lane:
     """One network over the shared weights; used by one thread at a time."""
 
-    def __init__(self, network: nn.Module, layout: Layout, state: NDArray[np.float32], label_smoothing: float) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        layout: Layout,
+        state: NDArray[np.float32],
+        label_smoothing: float,
+        *,
+        bf16: bool = False,
+    ) -> None:
+        """`bf16`: products of matrices, and what is between them, in bfloat16; weights, loss and sums are float32."""
         adopt(network, layout, state)
         self._network = network
         self._layout = layout
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
         self._norms = [norm for _, norm in batch_norms(network)]
         self._label_smoothing = label_smoothing
+        self._bf16 = bf16
         self._dropouts = [module for module in network.modules() if isinstance(module, SeededDropout)]
 
     def gradient(self, microbatch: Microbatch, seeds: tuple[int, int, int], into: Vector) -> None:
@@ -108,7 +118,9 @@ class Lane:
             self._write_totals(logits_NK, loss, microbatch, into)
 
     def _loss(self, microbatch: Microbatch, network: nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
-        logits_NK = network(torch.from_numpy(microbatch.images_NHWC))
+        images_NHWC = torch.from_numpy(microbatch.images_NHWC)
+        with torch.autocast("cpu", torch.bfloat16, self._bf16 and self._network.training, cache_enabled=False):
+            logits_NK = network(images_NHWC).float()
         smoothing = self._label_smoothing if self._network.training else 0.0
         return logits_NK, _loss_sum(logits_NK, microbatch, smoothing)
 

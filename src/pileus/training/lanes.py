@@ -7,30 +7,21 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
+from torch import nn
 
-from pileus.models.registry import build
 from pileus.spec.run import RunSpec
 from pileus.training.checkpoint import Tensors
 from pileus.training.gradient import Computes, Lane
 from pileus.training.layout import Layout, aligned_zeros, gather
+from pileus.training.network import Problem, first_network
 from pileus.training.tree import Node, TreeSum, Vector
 
 WEIGHTS = "weights/"
 """Before the names of a network's tensors in a checkpoint; of the running average they stand behind another word."""
 Leaf = Callable[[Computes, int, Vector], None]
 """Computes one microbatch, given by its number, into a vector."""
-
-
-class Problem(NamedTuple):
-    """The shape of what is learnt, and what the network begins with."""
-
-    shape_HWC: tuple[int, int, int]
-    num_classes: int
-    donor: Tensors | None = None
-    """Tensors of a trained network by name, of which the trunk is taken; None: begin anew."""
 
 
 @dataclass
@@ -44,16 +35,20 @@ class Seconds:
     optimizer: float = 0.0
 
 
+def lane_of(spec: RunSpec, network: nn.Module, layout: Layout, state: Vector) -> Lane:
+    return Lane(network, layout, state, spec.label_smoothing, bf16=spec.precision == "bf16")
+
+
 class Lanes:
     """Used by one thread. The networks are views of `state`."""
 
     def __init__(self, spec: RunSpec, problem: Problem, num_lanes: int) -> None:
-        networks = [build(spec.model, problem.shape_HWC, problem.num_classes, spec.seed) for _ in range(num_lanes)]
+        networks = [first_network(spec, problem) for _ in range(num_lanes)]
         self.layout = Layout.of(networks[0])
         self.state = gather(networks[0], self.layout)
         self._lanes: queue.SimpleQueue[Lane] = queue.SimpleQueue()
         for network in networks:
-            self._lanes.put(Lane(network, self.layout, self.state, spec.label_smoothing))
+            self._lanes.put(lane_of(spec, network, self.layout, self.state))
         self.networks = networks
         self._free: list[Vector] = []
         self._pool = ThreadPoolExecutor(num_lanes, "lane", torch.set_num_threads, (1,)) if num_lanes > 1 else None

@@ -17,6 +17,7 @@ import numpy as np
 
 from pileus.errors import Damaged
 from pileus.spec.job import Checkpointed
+from pileus.spec.run import Checkpoints
 from pileus.spec.values import Spec
 from pileus.store import Store
 from pileus.training.checkpoint import Position, Tensors, prune, write_checkpoint
@@ -87,10 +88,10 @@ def unpacked(content: bytes) -> Commit:
 class Saving:
     """Used by rank 0's one thread; has one of its own. At most one snapshot is under way."""
 
-    def __init__(self, store: Store, seat: Seat, keep: int) -> None:
+    def __init__(self, store: Store, seat: Seat, checkpoints: Checkpoints) -> None:
         self._store = store
         self._seat = seat
-        self._keep = keep
+        self._checkpoints = checkpoints
         self._thread = ThreadPoolExecutor(1, "saving")
         self._under_way: Future[None] | None = None
         self._copies: Tensors = {}
@@ -126,7 +127,7 @@ class Saving:
         """Written before anything that names it."""
         self._pages.append(page)
 
-    def checkpoint(self, commit: Commit, fingerprint: str) -> None:
+    def checkpoint(self, commit: Commit, fingerprint: str, validation_loss: float | None) -> None:
         """StoreError of the one before it comes here."""
         self.wait()
         tensors, position, ledger = self._snapshot(commit.tensors), commit.position, commit.ledger
@@ -134,8 +135,8 @@ class Saving:
 
         def write() -> None:
             self._put(pages)
-            key = write_checkpoint(self._store, tensors, position, fingerprint, ledger)
-            prune(self._store, key, self._keep)
+            key = write_checkpoint(self._store, tensors, position, fingerprint, ledger, validation_loss)
+            prune(self._store, key, self._checkpoints.keep, keep_best=self._checkpoints.keep_best)
             self._seat.report(Checkpointed(key=key, epoch=position.epoch, step=position.global_step))
 
         self._begin(write)

@@ -5,6 +5,9 @@ All but the clipping goes element by element: the same bits for any cut of the v
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import numpy as np
 
 from pileus.models.layers import BatchNorm2d
@@ -35,7 +38,7 @@ class Update:
 
     def __init__(self, spec: RunSpec, layout: Layout, cut: Cut | None = None) -> None:
         self._layout = layout
-        self._cut = cut or Cut(layout, 0, layout.num_summed)
+        self._cut = Cut(layout, 0, layout.num_summed) if cut is None else cut
         self._optimizer = make_optimizer(spec.optimizer, self._cut.trained.stop)
         self._clip_norm = spec.clip_norm
         self._ema = spec.ema
@@ -77,6 +80,21 @@ class Update:
             change = np.subtract(state[: len(cut)], self.average, out=mean[: len(cut)])
             change *= np.float32(1 - self._ema)
             self.average += change
+
+
+@contextlib.contextmanager
+def standing_in(average: Flat | None, state: Flat) -> Iterator[None]:
+    """For the length of the block `state` holds the average, where one is kept; after it, its own bits again."""
+    if average is None:
+        yield
+        return
+    moving = state[: len(average)]
+    own = moving.copy()
+    moving[:] = average
+    try:
+        yield
+    finally:
+        moving[:] = own
 
 
 def clip(gradient: Flat, largest: float) -> None:

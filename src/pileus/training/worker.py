@@ -23,8 +23,9 @@ from pileus.training.exchange.ports import Exchange
 from pileus.training.faults import CommittedFault, Faults
 from pileus.training.figures import note_figures
 from pileus.training.gradient import NUM_TOTALS, Computes, Totals
-from pileus.training.lanes import Problem, Seconds
+from pileus.training.lanes import Seconds
 from pileus.training.ledger import written
+from pileus.training.network import Problem, read_donor
 from pileus.training.saving import Commit, Saving, unpacked
 from pileus.training.schedule import learning_rate
 from pileus.training.seat import Gathering, Seat
@@ -108,7 +109,7 @@ class Worker:
         self._store = faults.over(open_store(job.run_uri))
         self._train, self._validation = parts[Split.TRAIN], parts[Split.VALIDATION]
         self._num_lanes = self._spec.lanes or seat.cores
-        problem = Problem(self._train.shape, num_classes)
+        problem = Problem(self._train.shape, num_classes, read_donor(self._spec, job.run_uri))
         self._learner: Learner = make_learner(self._spec, problem, gathering, self._num_lanes)
         spec = self._spec
         self._batches = Batches(len(self._train), spec.batch_size, spec.microbatch_size, spec.seed, spec.batch_growth)
@@ -120,7 +121,7 @@ class Worker:
         self._page_start = 0
         self._unsettled = Totals(0.0, 0.0, 0.0)
         """This worker's own, where each step tells no more."""
-        self._saving = Saving(self._store, seat, self._spec.checkpoints.keep) if seat.rank == 0 else None
+        self._saving = Saving(self._store, seat, self._spec.checkpoints) if seat.rank == 0 else None
         self._phases = {"checkpoint": 0.0}
         """Seconds in this epoch; what a checkpoint took counts to the epoch after it."""
         self.position = Position()
@@ -134,7 +135,7 @@ class Worker:
 
     def run(self) -> None:
         self._take_up()
-        while self.position.epoch < self._spec.epochs:
+        while self.position.epoch < self._spec.epochs and not self._is_enough:
             if not self._epoch():
                 self._checkpoint()
                 self._saved()
@@ -215,12 +216,20 @@ class Worker:
         if self._seat.rank == 0:
             self._tell_epoch(validation, time.perf_counter() - started)
         self._phases["checkpoint"] = 0.0
-        self.position = Position(epoch=done.epoch + 1, global_step=done.global_step, samples=done.samples)
-        if whole and (last or self.position.epoch % self._spec.checkpoints.every_epochs == 0):
-            self._checkpoint()
+        stopping = self._spec.early_stop
+        self.position = done.next_epoch(validation[0], stopping.min_delta if stopping else 0.0)
+        due = last or self._is_enough or self.position.epoch % self._spec.checkpoints.every_epochs == 0
+        if whole and due:
+            self._checkpoint(validation[0])
         else:
             self._page()
         return True
+
+    @property
+    def _is_enough(self) -> bool:
+        """Whether the run ends before its last epoch: the same on every worker, as validation is."""
+        stopping = self._spec.early_stop
+        return stopping is not None and self.position.stale_epochs >= stopping.patience
 
     def _settle(self) -> None:
         """Have the same state on every worker, and the totals of all in the position."""
@@ -320,12 +329,12 @@ class Worker:
             self._saving.commit(self._present())
         self._phases["checkpoint"] += time.perf_counter() - started
 
-    def _checkpoint(self) -> None:
+    def _checkpoint(self, validation_loss: float | None = None) -> None:
         started = time.perf_counter()
         self._settle()
         self._page()
         if self._saving is not None:
-            self._saving.checkpoint(self._present(), self._learner.fingerprint())
+            self._saving.checkpoint(self._present(), self._learner.fingerprint(), validation_loss)
         self._phases["checkpoint"] += time.perf_counter() - started
 
     def _present(self) -> Commit:

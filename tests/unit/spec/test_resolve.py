@@ -11,7 +11,7 @@ from pileus.errors import SpecError
 from pileus.recipes.load import load_recipe, recipe_names
 from pileus.spec.optimizer import Adam, Sgd
 from pileus.spec.resolve import parse_setting, resolve, setting_names
-from pileus.spec.run import RunSpec, Single
+from pileus.spec.run import LocalSgd, RunSpec, Single
 from pileus.spec.values import canonical_json
 
 BASE: dict[str, Any] = {
@@ -86,6 +86,14 @@ def test_workers_are_at_most_the_microbatches_of_the_smallest_batch() -> None:
     assert resolved("batch_growth.3=256", "workers=4").workers == 4
     with pytest.raises(SpecError, match="got workers=4, microbatches=2"):
         resolved("batch_growth.3=32", "workers=4")
+
+
+def test_what_is_averaged_once_cannot_stop_early() -> None:
+    once = ("strategy.name=local_sgd", "strategy.steps=null")
+    assert resolved(*once).strategy == LocalSgd(steps=None)
+    for pair in ("early_stop.patience=2", "checkpoints.keep_best=true"):
+        with pytest.raises(SpecError, match="nothing to validate before it"):
+            resolved(*once, pair)
 
 
 def test_single_has_one_worker() -> None:

@@ -10,6 +10,7 @@ from pileus.store import Store
 from pileus.store.memory import MemoryStore
 from pileus.training.checkpoint import (
     Position,
+    best_whole,
     list_checkpoints,
     load_checkpoint,
     newest_whole,
@@ -88,6 +89,50 @@ def test_the_newest_are_kept() -> None:
     prune(store, keys[4], 2)
     assert list_checkpoints(store) == keys[3:]
     assert len(store.list("checkpoints/")) == 4
+
+
+def with_losses(store: Store, *losses: float | None) -> list[str]:
+    return [
+        write_checkpoint(store, TENSORS, Position(epoch=epoch), "print", None, loss)
+        for epoch, loss in enumerate(losses, start=1)
+    ]
+
+
+def test_the_best_is_kept_beside_the_newest() -> None:
+    store = MemoryStore()
+    keys = with_losses(store, 0.5, 0.2, 0.3, None, 0.2, 0.4)
+    prune(store, keys[5], 2, keep_best=True)
+    assert list_checkpoints(store) == [keys[1], *keys[4:]]
+    best = best_whole(store)
+    assert best is not None and best.key == keys[1]
+
+
+def test_of_damaged_bests_the_next_best_is_taken() -> None:
+    store = MemoryStore()
+    keys = with_losses(store, 0.4, 0.1, 0.3, 0.2)
+    flip(store, f"{keys[1]}/state.safetensors", 40)
+    flip(store, f"{keys[3]}/manifest.json", 5)
+    best = best_whole(store)
+    assert best is not None and best.key == keys[2]
+
+
+def test_without_a_loss_none_is_best() -> None:
+    store = MemoryStore()
+    keys = with_losses(store, None, None, None)
+    assert best_whole(store) is None
+    prune(store, keys[2], 2, keep_best=True)
+    assert list_checkpoints(store) == keys[1:]
+
+
+def test_epochs_without_gain_are_counted() -> None:
+    position = Position(step=7, global_step=7, samples=70, epoch_loss=3.0)
+    told = []
+    for loss in (1.0, 0.8, 0.79, float("nan"), 0.5, None, 0.6):
+        position = position.next_epoch(loss, 0.05)
+        told.append((position.best_loss, position.stale_epochs))
+    assert told == [(1.0, 0), (0.8, 0), (0.8, 1), (0.8, 2), (0.5, 0), (0.5, 0), (0.5, 1)]
+    assert (position.epoch, position.step, position.global_step, position.samples) == (7, 0, 7, 70)
+    assert position.epoch_loss == 0.0
 
 
 def test_what_was_passed_over_or_never_completed_goes() -> None:

@@ -86,6 +86,25 @@ def test_label_smoothing_counts_in_training_alone() -> None:
     assert results[0] == results[1]
 
 
+def test_bf16_is_near_fp32_the_same_each_time_and_out_of_evaluation() -> None:
+    samples = microbatch(16)
+    network = build("digits_cnn", SHAPE, 10, 0)
+    layout = Layout.of(network)
+    one = Lane(network, layout, gather(network, layout), 0.0, bf16=True)
+    found = [aligned_zeros(layout.size + NUM_TOTALS) for _ in range(2)]
+    for into in found:
+        one.gradient(samples, (0, 0, 0), into)
+    exact = gradient_of(samples)
+    assert found[0].tobytes() == found[1].tobytes() != exact.tobytes()
+    length = np.linalg.norm(exact[: layout.size])
+    assert np.linalg.norm((found[0] - exact)[: layout.size]) < 0.05 * length
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+    totals = [np.zeros(NUM_TOTALS, np.float32) for _ in range(2)]
+    one.evaluate(samples, totals[0])
+    lane()[0].evaluate(samples, totals[1])
+    assert totals[0].tobytes() == totals[1].tobytes()
+
+
 def test_the_seed_fixes_the_first_weights() -> None:
     weights = [
         gather(network, Layout.of(network)) for network in (build("digits_cnn", SHAPE, 10, s) for s in (0, 0, 1))

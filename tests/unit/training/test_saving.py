@@ -12,6 +12,7 @@ import pytest
 
 from pileus.errors import Damaged, StoreError
 from pileus.spec.job import Checkpointed, Report
+from pileus.spec.run import Checkpoints
 from pileus.store import open_store
 from pileus.store.memory import MemoryStore
 from pileus.training.checkpoint import Position, load_checkpoint
@@ -85,7 +86,7 @@ def test_what_was_cut_short_is_told(length: int) -> None:
 def test_a_snapshot_does_not_move_with_the_weights(tmp_path: Path) -> None:
     seat, weights = Bench(), np.zeros(4, np.float32)
     seat.may_keep.clear()
-    saving = Saving(open_store(str(tmp_path)), seat, keep=2)
+    saving = Saving(open_store(str(tmp_path)), seat, Checkpoints(keep=2))
     saving.commit(commit_of({"weights/a": weights}))
     weights += 1.0
     assert not saving.commit_due(0.0)
@@ -98,10 +99,10 @@ def test_a_snapshot_does_not_move_with_the_weights(tmp_path: Path) -> None:
 
 def test_a_page_is_there_before_what_names_it() -> None:
     seat, store = Bench(), MemoryStore()
-    saving = Saving(store, seat, keep=2)
+    saving = Saving(store, seat, Checkpoints(keep=2))
     page = written(Page(PageHead(epoch=0, first_step=0, last_step=1, samples=1, previous=None), np.ones(1, np.uint32)))
     saving.page(page)
-    saving.checkpoint(commit_of({"weights/a": np.ones(3, np.float32)})._replace(ledger=page.key), "f")
+    saving.checkpoint(commit_of({"weights/a": np.ones(3, np.float32)})._replace(ledger=page.key), "f", None)
     saving.wait()
     (report,) = seat.reports
     assert isinstance(report, Checkpointed)
@@ -117,8 +118,8 @@ def test_what_a_write_raised_is_told_by_the_next_wait() -> None:
         def put(self, key: str, content: bytes | memoryview, *, if_absent: bool = False) -> str:
             raise StoreError("the disk is full")
 
-    saving = Saving(Full(), Bench(), keep=2)
-    saving.checkpoint(commit_of({"weights/a": np.ones(3, np.float32)}), "f")
+    saving = Saving(Full(), Bench(), Checkpoints(keep=2))
+    saving.checkpoint(commit_of({"weights/a": np.ones(3, np.float32)}), "f", None)
     with pytest.raises(StoreError, match="full"):
         saving.wait()
     saving.close()

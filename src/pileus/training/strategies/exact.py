@@ -17,7 +17,7 @@ from pileus.training.layout import aligned_zeros
 from pileus.training.reduction import AllReduce
 from pileus.training.strategies.ports import Task
 from pileus.training.tree import Node, Vector
-from pileus.training.update import Update
+from pileus.training.update import Update, standing_in
 
 
 class ExactLearner:
@@ -61,7 +61,8 @@ class ExactLearner:
 
     def evaluate(self, num_leaves: int, leaf: Leaf) -> Totals:
         total = aligned_zeros(NUM_TOTALS)
-        self._sum(num_leaves, leaf, total)
+        with standing_in(self._update.average, self._lanes.state):
+            self._sum(num_leaves, leaf, total)
         return Totals.of(total)
 
     def tensors(self) -> Tensors:

@@ -27,14 +27,15 @@ from pileus.records.frame import crc32c
 from pileus.spec.run import RunSpec
 from pileus.training.checkpoint import Tensors
 from pileus.training.exchange.ports import Exchange
-from pileus.training.gradient import NUM_TOTALS, Lane, Totals
-from pileus.training.lanes import Lanes, Leaf, Problem, Seconds, restore
+from pileus.training.gradient import NUM_TOTALS, Totals
+from pileus.training.lanes import Lanes, Leaf, Seconds, lane_of, restore
 from pileus.training.layout import aligned_zeros
+from pileus.training.network import Problem
 from pileus.training.reduction import AllReduce
 from pileus.training.seat import Gathering
 from pileus.training.strategies.ports import Task
 from pileus.training.tree import Node, Vector
-from pileus.training.update import Update
+from pileus.training.update import Update, standing_in
 
 
 class FastLearner:
@@ -58,7 +59,7 @@ class FastLearner:
         with _told_as_lost(self._exchange.rank):
             _join(self._exchange, gathering.host, deadline_s)
             self._parallel = DistributedDataParallel(self._lanes.networks[0], broadcast_buffers=False)
-        self._lane = Lane(self._lanes.networks[0], self.layout, self._lanes.state, spec.label_smoothing)
+        self._lane = lane_of(spec, self._lanes.networks[0], self.layout, self._lanes.state)
 
     @property
     def seconds(self) -> Seconds:
@@ -93,7 +94,8 @@ class FastLearner:
     def evaluate(self, num_leaves: int, leaf: Leaf) -> Totals:
         total = aligned_zeros(NUM_TOTALS)
         held = share(self._exchange.rank, self._exchange.size, num_leaves)
-        sums = self._lanes.sums(held, num_leaves, leaf, len(total))
+        with standing_in(self._update.average, self._lanes.state):
+            sums = self._lanes.sums(held, num_leaves, leaf, len(total))
         self._reduction.agree(sums, num_leaves, total)
         self._lanes.free(sums)
         return Totals.of(total)

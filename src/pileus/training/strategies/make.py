@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from pileus.spec.run import AllReduce, LocalSgd, ParameterServer, RunSpec, Single
-from pileus.training.lanes import Lanes, Problem
+from pileus.training.lanes import Lanes
+from pileus.training.network import Problem
 from pileus.training.seat import Gathering
 from pileus.training.strategies.exact import ExactLearner
 from pileus.training.strategies.fast import FastLearner

@@ -25,7 +25,7 @@ from pileus.training.strategies.parameter_server.shard import BUCKETS, bound_of,
 from pileus.training.strategies.parameter_server.wire import Head, Kind, Seal
 from pileus.training.strategies.ports import Task
 from pileus.training.tree import Node
-from pileus.training.update import Update
+from pileus.training.update import Update, standing_in
 
 
 class ServedLearner:
@@ -55,6 +55,7 @@ class ServedLearner:
             call_s=spec.engine.silence_deadline_s,
         )
         self._servers = Servers(gathering.servers, caller)
+        self._averages = spec.ema is not None
         self._begun = False
         self._settled = True
         self._clock = 0
@@ -124,7 +125,8 @@ class ServedLearner:
 
     def evaluate(self, num_leaves: int, leaf: Leaf) -> Totals:
         held, total = share(self._rank, self._exchange.size, num_leaves), aligned_zeros(NUM_TOTALS)
-        sums = self._lanes.sums(held, num_leaves, leaf, NUM_TOTALS)
+        with standing_in(self._shared_average(), self._lanes.state):
+            sums = self._lanes.sums(held, num_leaves, leaf, NUM_TOTALS)
         AllReduce(self._exchange).agree(sums, num_leaves, total)
         self._lanes.free(sums)
         return Totals.of(total)
@@ -163,6 +165,19 @@ class ServedLearner:
     def close(self) -> None:
         self._servers.close()
         self._lanes.close()
+
+    def _shared_average(self) -> Flat | None:
+        """Rank 0, which had it of the servers when all settled, hands it round; None where none is kept."""
+        if not self._averages:
+            return None
+        if self._mirror is None:
+            received = aligned_zeros(self.layout.num_summed)
+            self._exchange.swap({}, {0: [received]})
+            return received
+        average = self._mirror.average
+        assert average is not None
+        self._exchange.swap({peer: [average] for peer in range(1, self._exchange.size)}, {})
+        return average
 
     def _begin(self, clock: int) -> None:
         if self._mirror and not self._begun:
