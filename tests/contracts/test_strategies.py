@@ -103,10 +103,23 @@ def test_a_worker_without_a_microbatch_takes_part(runs: str) -> None:
     assert verify_run(find_run(result.run, runs)).faults == ()
 
 
+@pytest.mark.parametrize("engine", ["fake", "local"])
+def test_an_evaluator_tells_what_the_workers_would(engine: str, runs: str) -> None:
+    told = []
+    for evaluators in (0, 1):
+        words = (f"engine.name={engine}", "epochs=2", "workers=2", "lanes=1", f"evaluators={evaluators}")
+        spec = resolve(load_recipe("digits_cnn"), [parse_setting(word) for word in words])
+        result = train(spec, runs=runs, name=f"evaluated-{engine}-{evaluators}")
+        told.append((result.fingerprint, find_run(result.run, runs).epochs()[-1].validation_loss))
+    assert told[0] == told[1]
+    assert told[0][1] is not None
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         (("strategy.mode=fast", "engine.name=fake"), r"cannot run strategy 'all_reduce \(fast\)'"),
+        (("evaluators=1", "checkpoints.keep_best=true"), "need each epoch's validation at its end"),
         (("strategy.name=local_sgd", "ema=0.9"), "ema follows weights that all workers agree on"),
     ],
 )

@@ -14,8 +14,8 @@ from pileus.errors import PeerLost, UsageError
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Job, Joined, Order, Report, Stop
 from pileus.training.exchange.threads import Meeting
+from pileus.training.member import work
 from pileus.training.seat import Gathering
-from pileus.training.worker import work
 
 _END_DEADLINE_S = 60.0
 
@@ -122,7 +122,7 @@ class FakeSeat:
 
     def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
         self.serve("", deadline_s)
-        return Gathering(self._launch.meeting.end(self.rank), self._launch.addresses[num_workers:])
+        return Gathering(self._launch.meeting.end(self.rank), tuple(filter(None, self._launch.addresses[num_workers:])))
 
     def serve(self, address: str, deadline_s: float) -> None:
         self.report(Joined(rank=self.rank, address=address))

@@ -33,8 +33,10 @@ from pileus.spec.job import (
     Job,
     Joined,
     Peers,
+    Resumed,
     Stop,
     Stopped,
+    Validated,
 )
 from pileus.spec.resolve import resolve
 from pileus.spec.run import RunSpec
@@ -164,10 +166,6 @@ class Controller:
     def _launched(self, attempt: int, workers: int) -> Launch:
         checkpoint = newest_whole(self._directory.store, self._observer.say)
         key = checkpoint.key if checkpoint else None
-        if attempt > 1:
-            self._observer.say(
-                f"going on from {key}" if key else "there is no checkpoint to go on from: beginning anew"
-            )
         self._directory.append("launch", attempt=attempt, engine=self._engine.name, workers=workers, checkpoint=key)
         job = Job(
             run_uri=self._directory.uri,
@@ -215,6 +213,13 @@ class Controller:
                 return self._noted_beat(said, total_samples)
             case EpochDone():
                 self._note_epoch(said, total_samples)
+                return None
+            case Validated():
+                self._observer.say(f"epoch {said.epoch + 1}  validation {said.accuracy:.2%}")
+                return None
+            case Resumed():
+                self._directory.append("resumed", step=said.step, place=said.place)
+                self._observer.say(f"going on after step {said.step} from {said.place}")
                 return None
             case Finished():
                 self._fingerprint = said.fingerprint

@@ -137,6 +137,26 @@ class EpochDone(Spec, tag=True, frozen=True, kw_only=True):
     rank 0), and staleness_N, the number of pushes that were N stale."""
 
 
+class Validated(Spec, tag=True, frozen=True, kw_only=True):
+    """Evaluator to controller: how an epoch's weights do on the validation part."""
+
+    rank: int
+    epoch: int
+    step: int
+    """Global steps done."""
+    loss: float
+    accuracy: float
+
+
+class Resumed(Spec, tag=True, frozen=True, kw_only=True):
+    """Rank 0 to controller: the gang goes on from here."""
+
+    rank: int
+    step: int
+    """Global steps done."""
+    place: Literal["checkpoint", "memory"]
+
+
 class Checkpointed(Spec, tag=True, frozen=True, kw_only=True):
     """Rank 0 to controller: a checkpoint is complete in the run directory."""
 
@@ -170,7 +190,7 @@ class Failed(Spec, tag=True, frozen=True, kw_only=True):
     trace: str = ""
 
 
-Report = Joined | Beat | Leaving | EpochDone | Checkpointed | Finished | Stopped | Failed
+Report = Joined | Beat | Leaving | Resumed | EpochDone | Validated | Checkpointed | Finished | Stopped | Failed
 
 
 class Peers(Spec, tag=True, frozen=True, kw_only=True):

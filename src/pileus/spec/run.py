@@ -75,7 +75,7 @@ class LocalSgd(Spec, tag_field="name", tag="local_sgd", frozen=True, kw_only=Tru
 
 
 Strategy = Single | AllReduce | ParameterServer | LocalSgd
-Role = Literal["worker", "server"]
+Role = Literal["worker", "server", "evaluator"]
 
 
 class Engine(Spec, frozen=True, kw_only=True):
@@ -152,6 +152,8 @@ class RunSpec(Spec, frozen=True, kw_only=True):
     strategy: Strategy = field(default_factory=AllReduce)
     engine: Engine = field(default_factory=Engine)
     workers: Count = 1
+    evaluators: Annotated[int, Meta(ge=0, le=1)] = 0
+    """1: one more member validates each epoch's checkpoint, and the workers train on meanwhile."""
     lanes: Count | None = None
     """Threads that compute microbatches side by side in each worker; None: the worker's share of the cores."""
     reading: Reading = field(default_factory=Reading)
@@ -191,6 +193,11 @@ class RunSpec(Spec, frozen=True, kw_only=True):
                 f"strategy 'single' has one worker (got workers={self.workers}); "
                 "choose --strategy all_reduce or --workers 1."
             )
+        if self.evaluators and (self.early_stop or self.checkpoints.keep_best):
+            raise SpecError(
+                "early_stop and checkpoints.keep_best need each epoch's validation at its end, and an evaluator tells "
+                f"it later (got evaluators={self.evaluators}); set evaluators=0."
+            )
         if self.ema is not None and isinstance(strategy, LocalSgd):
             raise SpecError(
                 "ema follows weights that all workers agree on after each step, and those of local_sgd do not "
@@ -217,11 +224,17 @@ class RunSpec(Spec, frozen=True, kw_only=True):
 
     @property
     def gang_size(self) -> int:
-        """Members: first the workers, then the servers."""
-        return self.workers + (self.strategy.servers if isinstance(self.strategy, ParameterServer) else 0)
+        """Members: first the workers, then the servers, then the evaluator."""
+        return self.workers + self.servers + self.evaluators
+
+    @property
+    def servers(self) -> int:
+        return self.strategy.servers if isinstance(self.strategy, ParameterServer) else 0
 
     def role(self, rank: int) -> Role:
-        return "worker" if rank < self.workers else "server"
+        if rank < self.workers:
+            return "worker"
+        return "server" if rank < self.workers + self.servers else "evaluator"
 
     @property
     def num_microbatches(self) -> int:

@@ -1,26 +1,25 @@
-"""A member of a gang: from its job to its last word. The same program on every engine."""
+"""A worker of a gang: it trains its share of every batch, to the end of the run."""
 
 from __future__ import annotations
 
 import time
-import traceback
 from dataclasses import asdict
+from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pileus.data.batches import Batches, Microbatch, Part, Place, load_part, memory_for, num_readers
 from pileus.data.feed import Feed
 from pileus.data.ports import Split
-from pileus.errors import Damaged, Diverged, PeerLost, PileusError, StoreError, UsageError
 from pileus.records.read import RecordSet, open_records
-from pileus.spec.job import Cause, EpochDone, Failed, Finished, Job, Stopped
+from pileus.spec.job import EpochDone, Finished, Job, Resumed, Stopped
 from pileus.spec.run import RunSpec
 from pileus.store import open_store
-from pileus.training.checkpoint import Position, load_checkpoint
+from pileus.training.checkpoint import Position, describe_checkpoint, load_checkpoint
+from pileus.training.evaluator import leaves_of
 from pileus.training.exchange.ports import Exchange
-from pileus.training.faults import CommittedFault, Faults
+from pileus.training.faults import Faults
 from pileus.training.figures import note_figures
 from pileus.training.gradient import NUM_TOTALS, Computes, Totals
 from pileus.training.lanes import Seconds
@@ -30,64 +29,33 @@ from pileus.training.saving import Commit, Saving, unpacked
 from pileus.training.schedule import learning_rate
 from pileus.training.seat import Gathering, Seat
 from pileus.training.strategies.make import make_learner
-from pileus.training.strategies.parameter_server.server import serve
 from pileus.training.strategies.ports import Learner, Served, Task
 from pileus.training.taken import Taken
 from pileus.training.tree import Vector
 
-_EVALUATION_SAMPLES = 256
 _STOPS, _COMMITS = (Totals._fields.index(name) - NUM_TOTALS for name in ("stops", "commits"))
 _TO_MEMORY, _TO_DISK = 1.0, 2.0
 """What a commit asked for by rank 0 is."""
 
 
-def work(job: Job, seat: Seat) -> bool:
-    """Join the gang, train to the end, report. False where it ended badly, which has then been reported."""
-    worker: Worker | None = None
-    gathering: Gathering | None = None
+def joined(job: Job, seat: Seat) -> Worker:
+    """A worker of a gang that is whole. PeerLost where it does not become so by the deadline."""
+    records = open_records(job.records_uri)
+    parts = {split: _load(records, split, job.spec) for split in (Split.TRAIN, Split.VALIDATION)}
+    faults = Faults(job, seat)
+    faults.before_joining()
+    gathering = seat.join(job.spec.workers, job.session, job.spec.engine.start_deadline_s)
     try:
-        torch.set_num_threads(1)
-        if job.spec.role(seat.rank) == "server":
-            serve(job, seat)
-            return True
-        records = open_records(job.records_uri)
-        parts = {split: _load(records, split, job.spec) for split in (Split.TRAIN, Split.VALIDATION)}
-        faults = Faults(job, seat)
-        faults.before_joining()
-        gathering = seat.join(job.spec.workers, job.session, job.spec.engine.start_deadline_s)
         gathering = gathering._replace(session=job.session)
-        worker = Worker(job, seat, gathering, faults, parts, num_classes=len(records.classes))
-        worker.run()
-    except Exception as error:
-        step = worker.position.global_step if worker else 0
-        trace = "" if isinstance(error, PileusError) else traceback.format_exc()
-        seat.report(
-            Failed(rank=seat.rank, step=step, cause=_cause(error), message=str(error) or repr(error), trace=trace)
-        )
-        return False
-    finally:
-        if worker:
-            worker.close()
-        if gathering:
-            gathering.exchange.close()
-    return True
+        return Worker(job, seat, gathering, faults, parts, num_classes=len(records.classes))
+    except BaseException:
+        gathering.exchange.close()
+        raise
 
 
 def _load(records: RecordSet, split: Split, spec: RunSpec) -> Part:
     bound = memory_for(spec.workers) if spec.reading.memory_bytes is None else spec.reading.memory_bytes
     return load_part(records, split, validation=spec.data.validation, size=spec.data.size, memory_bytes=bound)
-
-
-def _cause(error: Exception) -> Cause:
-    causes: dict[type[Exception], Cause] = {
-        PeerLost: "peer_lost",
-        Diverged: "diverged",
-        UsageError: "bad_input",
-        Damaged: "bad_input",
-        StoreError: "storage",
-        CommittedFault: "fault",
-    }
-    return next((cause for kind, cause in causes.items() if isinstance(error, kind)), "bug")
 
 
 class Worker:
@@ -132,6 +100,7 @@ class Worker:
         if self._saving:
             self._saving.close()
         self._learner.close()
+        self._exchange.close()
 
     def run(self) -> None:
         self._take_up()
@@ -153,19 +122,24 @@ class Worker:
 
     def _take_up(self) -> None:
         """Go on from the checkpoint of the job, or from what is kept in memory where that is newer."""
-        at = -1
-        if self._job.checkpoint:
-            checkpoint, tensors = load_checkpoint(self._store, self._job.checkpoint)
-            self.position, self._ledger = checkpoint.manifest.position, checkpoint.manifest.ledger
-            self._page_start, at = self.position.step, self.position.global_step
         kept = self._seat.kept()
         commit = unpacked(kept) if kept is not None else None
-        if commit is not None and commit.position.global_step > at:
+        checkpoint = describe_checkpoint(self._store, self._job.checkpoint) if self._job.checkpoint else None
+        saved = checkpoint.manifest.position.global_step if checkpoint is not None else -1
+        if commit is not None and commit.position.global_step > saved:
             self.position, self._ledger, self._page_start = commit.position, commit.ledger, commit.page_start
             self._taken.pending = commit.pending
-            tensors, at = commit.tensors, commit.position.global_step
-        if at >= 0:
-            self._learner.restore(tensors)
+            self._learner.restore(commit.tensors)
+            place: Literal["memory", "checkpoint"] = "memory"
+        elif checkpoint is not None:
+            self.position, self._ledger = checkpoint.manifest.position, checkpoint.manifest.ledger
+            self._page_start = self.position.step
+            self._learner.restore(load_checkpoint(self._store, checkpoint.key)[1])
+            place = "checkpoint"
+        else:
+            return
+        if self._seat.rank == 0:
+            self._seat.report(Resumed(rank=0, step=self.position.global_step, place=place))
 
     def _present_feed(self) -> Feed[Place, Microbatch]:
         """Opened anew where this worker's share is another than before."""
@@ -210,7 +184,7 @@ class Worker:
             self._learner.settle()
         self._sum_totals()
         seconds = self._learner.seconds
-        validation = self._evaluated(self._validation) if whole else (None, None)
+        validation = self._evaluated(self._validation) if whole and not self._spec.evaluators else (None, None)
         self._phases |= asdict(seconds) | {"data": data_s, "compute": seconds.compute - data_s}
         done = self.position
         if self._seat.rank == 0:
@@ -305,8 +279,7 @@ class Worker:
         if not len(part):
             return None, None
         started = time.perf_counter()
-        rows = np.arange(len(part))
-        leaves = [rows[first : first + _EVALUATION_SAMPLES] for first in range(0, len(part), _EVALUATION_SAMPLES)]
+        leaves = leaves_of(part)
 
         def leaf(lane: Computes, index: int, into: Vector) -> None:
             lane.evaluate(part.plain(leaves[index]), into)

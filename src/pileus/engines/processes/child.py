@@ -21,8 +21,8 @@ from pileus.errors import PeerLost
 from pileus.spec.job import Beat, Job, Joined, Leaving, Order, Peers, Report, Stop
 from pileus.training.exchange.ports import Alone
 from pileus.training.exchange.sockets import Listener
+from pileus.training.member import work
 from pileus.training.seat import Gathering
-from pileus.training.worker import work
 
 _BEAT_S = 1.0
 
@@ -37,7 +37,7 @@ class ProcessSeat:
         self._controller_pid = posting.controller_pid
         self._silence_s = posting.job.spec.engine.silence_deadline_s
         self._position = (0, 0)
-        self._doing = "reading records" if posting.job.spec.role(posting.rank) == "worker" else "getting ready"
+        self._doing = "reading records" if posting.job.spec.role(posting.rank) != "server" else "getting ready"
         self._notice = threading.Event()
         self._stop = threading.Event()
         self._peers: tuple[str, ...] = ()
@@ -52,7 +52,7 @@ class ProcessSeat:
     def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
         listener = Listener(self._host, self._ear) if num_workers > 1 else None
         self.serve(listener.address if listener else "", deadline_s)
-        workers, servers = self._peers[:num_workers], self._peers[num_workers:]
+        workers, servers = self._peers[:num_workers], tuple(filter(None, self._peers[num_workers:]))
         exchange = listener.connect(self.rank, workers, session, deadline_s, self._silence_s) if listener else Alone()
         return Gathering(exchange, servers, workers[0].rpartition(":")[0] or "127.0.0.1")
 
