@@ -19,7 +19,8 @@ from pileus.store import open_store
 from pileus.training.checkpoint import Checkpoint, Position, Tensors, list_checkpoints, load_checkpoint
 from pileus.training.figures import note_validation, validated_epochs
 from pileus.training.gradient import NUM_TOTALS, Computes, Totals
-from pileus.training.lanes import WEIGHTS, Lanes, Problem, restore
+from pileus.training.lanes import WEIGHTS, Lanes, restore
+from pileus.training.network import Problem, read_donor
 from pileus.training.seat import Seat
 from pileus.training.tree import Vector
 from pileus.training.update import AVERAGE
@@ -53,7 +54,7 @@ class Evaluator:
                 f"an evaluator needs a validation part, and {spec.data.source} gives none; "
                 "set data.validation=0.1 or evaluators=0."
             )
-        problem = Problem(self._part.shape, len(records.classes))
+        problem = Problem(self._part.shape, len(records.classes), read_donor(spec, job.run_uri))
         self._lanes = Lanes(spec, problem, spec.lanes or seat.cores)
         self._done = validated_epochs(self._store)
         self.position = Position()
