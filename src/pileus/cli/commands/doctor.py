@@ -1,15 +1,18 @@
 """`pileus doctor`: what this machine and this installation can do, and what each lack costs.
 
-Only what every command needs is essential; a missing extra or GPU is told with its cost and is no failure.
+Only what every command needs is essential; a missing extra or GPU is told with its cost and is no failure. With
+`--faults` it holds the trials of an engine instead: runs that something befalls, and that must end well all the same.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import socket
 import sys
 import tempfile
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -22,15 +25,22 @@ from pileus.cli.console import Console
 from pileus.cli.extras import WITHOUT, is_installed, libraries_by_extra
 from pileus.errors import UsageError
 from pileus.measure.environment import Environment, describe_environment
+from pileus.operations.trials.outcome import Outcome
+from pileus.operations.trials.scenarios import SCENARIOS
 from pileus.spec.values import Spec
 from pileus.store.cache import default_cache
 
 _EPILOG = """examples:
   pileus doctor            a table
   pileus doctor --json     the same for a program
+  pileus doctor --faults local                             kill, cut, stop, damage: every trial, some minutes
+  pileus doctor --faults local --only worker-killed nan    these trials alone
 
-Exit code 0: every command can start (a missing extra only rules out the commands that it names);
-1: something that every command needs is broken."""
+Exit code 0: every command can start (a missing extra only rules out the commands that it names), every trial passed;
+1: something that every command needs is broken, or a trial was not passed.
+
+trials:
+{trials}"""
 
 _OLDEST_PYTHON = (3, 11)
 _LITTLE_DISK_BYTES = 2 << 30
@@ -50,12 +60,22 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser = commands.add_parser(
         "doctor",
         description="Look at the machine and the installation; say what each lack costs.",
-        epilog=_EPILOG,
+        epilog=_EPILOG.format(trials=_wrapped([scenario.name for scenario in SCENARIOS])),
     )
+    parser.add_argument("--faults", metavar="ENGINE", help="hold the trials of this engine under faults")
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="with --faults: these trials alone")
     parser.set_defaults(call=call)
 
 
+def _wrapped(names: list[str]) -> str:
+    return textwrap.fill(", ".join(names), 100, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+
+
 def call(args: argparse.Namespace, console: Console) -> int:
+    if args.faults:
+        return _hold_trials(args.faults, args.only, console)
+    if args.only:
+        raise UsageError("--only chooses trials, which --faults ENGINE holds; add it.")
     environment = describe_environment()
     findings = [*_look_at_machine(environment), *_look_at_system(), *_look_at_extras()]
     healthy = all(finding.state != "broken" for finding in findings)
@@ -143,6 +163,44 @@ def _look_at_extras() -> Iterable[Finding]:
             yield Finding(name=name, state="lacking", detail=told)
         else:
             yield Finding(name=name, state="ok", detail=" ".join(libraries))
+
+
+def _hold_trials(engine: str, only: list[str], console: Console) -> int:
+    from pileus.operations.trials.suite import chosen, run_trials  # noqa: PLC0415 - doctor itself works without torch
+
+    outcomes = []
+    with (
+        console.progress("trials", "trials") as progress,
+        contextlib.closing(run_trials(engine, chosen(only), progress)) as trials,
+    ):
+        for outcome in trials:
+            outcomes.append(outcome)
+            told = outcome.skipped or "; ".join(outcome.complaints or outcome.told)
+            console.say(f"{_ended(outcome)}  {outcome.name}  {outcome.seconds:.1f} s  {told}")
+    passed = all(outcome.passed for outcome in outcomes)
+    console.result({"engine": engine, "passed": passed, "trials": outcomes}, _drawn_trials(outcomes, engine))
+    return 0 if passed else 1
+
+
+def _ended(outcome: Outcome) -> str:
+    if outcome.skipped:
+        return "skipped"
+    return "passed" if outcome.passed else "failed"
+
+
+def _drawn_trials(outcomes: list[Outcome], engine: str) -> Group:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("trial", "ended", "seconds", "what befell the run"):
+        table.add_column(title)
+    for outcome in outcomes:
+        style = {"passed": "green", "failed": "bold red", "skipped": "yellow"}[_ended(outcome)]
+        why = outcome.skipped or "; ".join(outcome.complaints)
+        told = f"{outcome.about} ({why})" if why else outcome.about
+        table.add_row(Text(outcome.name), Text(_ended(outcome), style=style), f"{outcome.seconds:.1f}", Text(told))
+    held = [outcome for outcome in outcomes if not outcome.skipped]
+    num_passed = sum(outcome.passed for outcome in held)
+    end = Text(f"Engine {engine} passed {num_passed} of {len(held)} trials; {len(outcomes) - len(held)} were skipped.")
+    return Group(table, Text(), end)
 
 
 def _told_cores(environment: Environment) -> str:

@@ -1,0 +1,91 @@
+"""A trial that is not passed says so: each complaint is drawn from a trial that deserves it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pileus.engines.fake import FakeEngine
+from pileus.operations.trials.leftovers import apart_from_others, left_behind, present
+from pileus.operations.trials.scenarios import SCENARIOS, Scenario
+from pileus.operations.trials.trial import Bench, fault_free, hold, why_not
+from pileus.spec.job import Fault
+
+_KILLED = next(each for each in SCENARIOS if each.name == "worker-killed")
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    with apart_from_others() as folder:
+        yield fault_free(FakeEngine(), str(folder / "runs"))
+
+
+def complaints_of(bench: Bench, name: str, **changes: object) -> str:
+    return "; ".join(hold(msgspec.structs.replace(_KILLED, name=name, **changes), bench).complaints)
+
+
+def test_another_end_another_number_of_restarts_and_silence_are_complained_of(bench: Bench) -> None:
+    told = complaints_of(bench, "wrong", restarts=2, ends="failed", told=("a flood",))
+    assert "the run is done, and should be failed" in told
+    assert "1 gangs were started again, and should be 2" in told
+    assert "'a flood' was not told" in told
+
+
+def test_other_weights_are_complained_of(bench: Bench) -> None:
+    assert "not those of the run" in complaints_of(bench._replace(fingerprint="0" * 64), "other-weights")
+
+
+def test_a_trial_that_is_not_over_by_its_deadline_is_ended(bench: Bench) -> None:
+    held_up = Fault(kind="pause", rank=1, step=30, seconds=2.0)
+    told = complaints_of(bench, "overdue", faults=(held_up,), deadline_s=1.0)
+    assert "not over by its deadline" in told
+
+
+def test_a_trial_that_an_engine_cannot_hold_is_skipped_with_the_reason(bench: Bench) -> None:
+    scenario = Scenario(name="x", about="", needs="processes")
+    outcome = hold(scenario, bench)
+    assert outcome.skipped == why_not(scenario, bench.engine)
+    assert outcome.skipped is not None
+    assert "no processes" in outcome.skipped
+
+
+def test_what_is_left_behind_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a process whose parent is gone."""
+    monkeypatch.setattr("pileus.operations.trials.leftovers._GRACE_S", 0.0)
+    go = threading.Event()
+    with apart_from_others() as folder:
+        before = present()
+        assert left_behind(before) == []
+        waiting = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        thread = threading.Thread(target=go.wait, name="idler")
+        thread.start()
+        Path(tempfile.gettempdir(), "note").touch()
+        reading, writing = os.pipe()
+        told = "\n".join(left_behind(before))
+        go.set()
+        thread.join()
+        waiting.communicate()
+        os.close(reading)
+        os.close(writing)
+        (folder / "note").unlink()
+        assert left_behind(before) == []
+    assert f"process {waiting.pid} is left" in told
+    assert "thread idler is left" in told
+    assert "temporary file note is left" in told
+    assert "pipe is left open" in told
+
+
+def test_the_environment_is_as_before_afterwards() -> None:
+    before = (dict(os.environ), tempfile.gettempdir())
+    with apart_from_others() as folder:
+        assert tempfile.gettempdir() == str(folder)
+    assert (dict(os.environ), tempfile.gettempdir()) == before
+    assert not folder.exists()
