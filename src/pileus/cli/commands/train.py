@@ -33,8 +33,8 @@ recipes: {recipes}
 settings for --set:
 {settings}
 
-The weights are the same, bit for bit, for any engine and number of workers. Ctrl-C saves and stops;
-`pileus runs resume RUN` goes on."""
+With exact all_reduce (the default) and the synchronous parameter_server the weights are the same, bit for bit, for any
+engine and number of workers. Ctrl-C saves and stops; `pileus runs resume RUN` goes on."""
 
 
 def register(commands: Commands) -> None:
@@ -52,7 +52,8 @@ def register(commands: Commands) -> None:
         help="where workers live: local (processes), cluster (hosts of TF_CONFIG), fake (threads)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of workers")
-    parser.add_argument("--strategy", metavar="NAME", help="how workers agree: all_reduce, single")
+    strategies = "how workers agree: all_reduce, local_sgd, parameter_server, single"
+    parser.add_argument("--strategy", metavar="NAME", help=strategies)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="set one value of the spec")
     parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: runs)")
     parser.add_argument("--name", help="the run's name (default: recipe and time)")
