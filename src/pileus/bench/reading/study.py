@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-import msgspec
-
+from pileus.bench.folder import WORK, Watch, alone_in, begin, duration, environment_of
+from pileus.bench.process import run_process, told
 from pileus.bench.reading.analysis import Analysis, Measured, analyse
 from pileus.bench.reading.ceilings import SetName, Sets, measure_ceilings
 from pileus.bench.reading.design import Trial, all_trials, expected_s
@@ -25,28 +19,11 @@ from pileus.bench.reading.results import Done, Results
 from pileus.bench.reading.sets import copy_set, delete_set, known, write_set
 from pileus.bench.reading.trial import Outcome, Task
 from pileus.data.ports import Source
-from pileus.errors import Interrupted, UsageError
-from pileus.measure.environment import describe_environment
+from pileus.errors import Interrupted
 from pileus.operations.signals import stop_requests
-from pileus.spec.values import Spec, canonical_json
+from pileus.spec.values import Spec
 
-_WORK = ".work"
-"""In the folder of the study until it is done: sets and caches."""
-_TRIALS, _RESULTS, _ENVIRONMENT, _FIGURES = "trials.json", "results.csv", "environment.json", "figures.json"
-_TRIAL = (sys.executable, "-m", "pileus.bench.reading.trial")
-_MOST_ERROR_CHARS = 300
-
-
-class Tell(Protocol):
-    def __call__(self, done: int, total: int, /) -> None: ...
-
-
-class Watch(Protocol):
-    """Who waits for the study."""
-
-    def say(self, text: str, /) -> None: ...
-
-    def progress(self, title: str, unit: str, /) -> AbstractContextManager[Tell]: ...
+_RESULTS = "results.csv"
 
 
 class Plan(Spec, frozen=True, kw_only=True):
@@ -75,8 +52,8 @@ def run_study(request: Request, source: Source, out: Path, watch: Watch) -> Stud
     plan = Plan(request=request.told(), fingerprint=known(source), trials=tuple(trials))
     out.mkdir(parents=True, exist_ok=True)
     results = Results(out / _RESULTS)
-    with _alone_in(out), stop_requests() as stopped:
-        _begin(plan, out)
+    with alone_in(out), stop_requests() as stopped:
+        begin(plan, out)
         try:
             with stopped.at_once():
                 study = _run(_Run(request, out, results, trials, watch), source)
@@ -106,7 +83,7 @@ def _run(run: _Run, source: Source) -> Study:
     ended = {each.trial.number for each in done}
     waiting = [trial for trial in run.trials if trial.number not in ended]
     about_s = expected_s(factors, waiting, usual_for(source).image_s)
-    run.watch.say(f"{len(waiting)} trials, about {_duration(about_s)}{_before(len(done))}")
+    run.watch.say(f"{len(waiting)} trials, about {duration(about_s)}{_before(len(done))}")
     with run.watch.progress("reading", "trials") as progress:
         progress(len(done), len(run.trials))
         for trial in waiting:
@@ -121,32 +98,16 @@ def _run(run: _Run, source: Source) -> Study:
         measured=measured,
         failed=[each for each in done if each.outcome is None],
         read_size=sets[SetName(0, False)].size if 0 in factors.pixels else None,
-        environment=msgspec.json.decode((run.out / _ENVIRONMENT).read_bytes(), type=dict),
+        environment=environment_of(run.out),
     )
     write_record(run.out, content)
     _clear(run)
     return Study(run.out, analysis)
 
 
-def _begin(plan: Plan, out: Path) -> None:
-    """The design and the machine, where they are not there yet. UsageError where the folder is not this study's."""
-    path = out / _TRIALS
-    if path.exists():
-        if path.read_bytes() != canonical_json(plan):
-            raise UsageError(f"{out} holds another study, or one of other images; choose another --out.")
-        if (out / _FIGURES).exists():
-            raise UsageError(f"{out} holds this study already, finished: {out / 'report.html'}; choose another --out.")
-        return
-    present = sorted(child.name for child in out.iterdir())
-    if present:
-        raise UsageError(f"--out must be new or empty, or a study to go on with ({out} holds {present[0]!r}).")
-    (out / _ENVIRONMENT).write_bytes(canonical_json(describe_environment()))
-    path.write_bytes(canonical_json(plan))
-
-
 def _written(run: _Run, source: Source) -> Sets:
     """Every set that the design needs. Those of this machine are needed also to fill the others."""
-    factors, work = run.request.factors, run.out / _WORK
+    factors, work = run.request.factors, run.out / WORK
     sets: dict[SetName, WrittenSet] = {}
     for pixels in factors.pixels:
         with run.watch.progress(f"writing {pixels or 'original'} pixels", "images") as progress:
@@ -167,7 +128,7 @@ def _remote_set(run: _Run, pixels: int) -> str:
 
 
 def _tried(run: _Run, trial: Trial, written: WrittenSet) -> Done:
-    caches = run.out / _WORK / "caches" / f"{trial.cell.store.name}-{trial.cell.pixels}"
+    caches = run.out / WORK / "caches" / f"{trial.cell.store.name}-{trial.cell.pixels}"
     caches.mkdir(parents=True, exist_ok=True)
     task = Task(
         cell=trial.cell,
@@ -181,61 +142,19 @@ def _tried(run: _Run, trial: Trial, written: WrittenSet) -> Done:
         shutil.rmtree(cold)
     if isinstance(outcome, Outcome):
         return Done(trial=trial, outcome=outcome)
-    told = " ".join(outcome.replace(str(run.out.resolve()), "OUT").split())
-    return Done(trial=trial, outcome=None, error=told[:_MOST_ERROR_CHARS])
+    return Done(trial=trial, outcome=None, error=told(outcome, run.out))
 
 
 def run_trial(task: Task, deadline_s: float) -> Outcome | str:
-    """In a process and session of its own, so that Ctrl-C reaches this one alone. Text where it failed."""
-    try:
-        ended = subprocess.run(
-            _TRIAL,
-            input=msgspec.json.encode(task),
-            capture_output=True,
-            timeout=deadline_s,
-            start_new_session=True,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return f"it took more than its deadline of {deadline_s:g} s"
-    try:
-        return msgspec.json.decode(ended.stdout, type=Outcome)
-    except msgspec.DecodeError:
-        return _failure(ended)
-
-
-def _failure(ended: subprocess.CompletedProcess[bytes]) -> str:
-    try:
-        return msgspec.json.decode(ended.stdout, type=dict[str, str])["error"]
-    except (msgspec.DecodeError, KeyError):
-        last = ended.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        return f"its process ended with {ended.returncode}: {last or 'without a word'}"
+    """Text where it failed."""
+    return run_process("pileus.bench.reading.trial", task, Outcome, deadline_s)
 
 
 def _clear(run: _Run) -> None:
     for pixels in run.request.factors.pixels:
         if any(place.remote for place in run.request.factors.store):
             delete_set(_remote_set(run, pixels))
-    shutil.rmtree(run.out / _WORK)
-
-
-@contextmanager
-def _alone_in(out: Path) -> Iterator[None]:
-    """UsageError where another process is at work there: two studies at once would measure one another."""
-    descriptor = os.open(out, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise UsageError(f"another process runs a study in {out}; wait for it or choose another --out.") from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"
+    shutil.rmtree(run.out / WORK)
 
 
 def _before(done: int) -> str:

@@ -14,13 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
-import msgspec
 import numpy as np
 
+from pileus.bench.process import answer
 from pileus.bench.reading import cold
 from pileus.bench.reading.design import Cell
 from pileus.bench.reading.opening import Opened, WrittenSet, content_paths, open_reader, open_set
-from pileus.errors import PileusError
 from pileus.spec.values import Spec
 from pileus.store.cache import Cache
 
@@ -145,16 +144,5 @@ def _local_files(task: Task, cache: Cache | None) -> list[Path]:
     return content_paths(task.written, task.cell.format)
 
 
-def main() -> int:
-    """The exit code: 0, or that of the error."""
-    try:
-        outcome = measure(msgspec.json.decode(sys.stdin.buffer.read(), type=Task))
-    except PileusError as error:
-        sys.stdout.write(msgspec.json.encode({"error": str(error)}).decode() + "\n")
-        return error.exit_code
-    sys.stdout.write(msgspec.json.encode(outcome).decode() + "\n")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(answer(measure, Task))

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pileus.bench.folder import Tell
 from pileus.bench.reading import study as studying
 from pileus.bench.reading.design import Factors, all_trials, places_of
 from pileus.bench.reading.request import Request
@@ -37,7 +38,7 @@ class Silent:
         self.said.append(text)
 
     @contextmanager
-    def progress(self, title: str, unit: str) -> Iterator[studying.Tell]:
+    def progress(self, title: str, unit: str) -> Iterator[Tell]:
         yield lambda done, total: self.done.append(done) if unit == "trials" else None
 
 

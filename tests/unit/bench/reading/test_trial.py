@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pileus.bench.process import answer
 from pileus.bench.reading import trial
 from pileus.bench.reading.ceilings import SetName, decode_rate, handover_rate, image_shape, measure_ceilings
 from pileus.bench.reading.design import CacheState, Factors, Format, Place, places_of
@@ -70,7 +71,7 @@ def test_warm_files_are_in_memory(written: WrittenSet, tmp_path: Path) -> None:
 
 def run_main(task: bytes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, object]:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(task)))
-    code = trial.main()
+    code = answer(trial.measure, Task)
     return code, json.loads(capsys.readouterr().out)
 
 
