@@ -11,7 +11,9 @@ from pileus.operations.trials.leftovers import apart_from_others
 from pileus.operations.trials.scenarios import SCENARIOS, Scenario
 from pileus.operations.trials.trial import Bench, fault_free, hold
 
-_ON_FAKE = frozenset({"exit", "two-workers-killed", "joined", "killed-in-save", "nan"})
+_ON_FAKE = frozenset(
+    {"exit", "two-workers-killed", "joined", "killed-in-save", "nan", "shard-killed", "async-worker-killed"}
+)
 
 
 def bench_of(engine_name: str) -> Iterator[Bench]:

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from pileus.engines.fake import FakeEngine
+from pileus.engines.ports import Capabilities
 from pileus.operations.trials.leftovers import apart_from_others, left_behind, present
 from pileus.operations.trials.scenarios import SCENARIOS, Scenario
 from pileus.operations.trials.trial import Bench, fault_free, hold, why_not
@@ -55,6 +56,16 @@ def test_a_trial_that_an_engine_cannot_hold_is_skipped_with_the_reason(bench: Be
     assert outcome.skipped == why_not(scenario, bench.engine)
     assert outcome.skipped is not None
     assert "no processes" in outcome.skipped
+
+
+def test_a_trial_of_a_strategy_that_an_engine_has_not_is_skipped(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeEngine, "capabilities", Capabilities(strategies=frozenset({"single"}), processes=False))
+    assert why_not(_KILLED, bench.engine) == "engine 'fake' cannot run strategy 'all_reduce'"
+
+
+def test_accuracy_below_the_band_is_complained_of(bench: Bench) -> None:
+    better = bench._replace(accuracy=bench.accuracy + 0.2)
+    assert "and should be within 0.06 of" in complaints_of(better, "worse", band=0.06)
 
 
 def test_what_is_left_behind_is_told(monkeypatch: pytest.MonkeyPatch) -> None:

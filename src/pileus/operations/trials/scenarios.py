@@ -16,6 +16,7 @@ SETTINGS = (f"epochs={EPOCHS}", "batch_size=64", "microbatch_size=16", "checkpoi
 _QUICK = "engine.silence_deadline_s=2"
 _STEP, _LATER = 30, 50
 """In the second and in the third epoch."""
+_BAND = 0.06
 
 End = Literal["done", "failed", "interrupted", "killed"]
 Needs = Literal["threads", "processes", "network"]
@@ -56,6 +57,9 @@ class Scenario(Spec, frozen=True, kw_only=True):
     resize: Resize | None = None
     resumed_by: int | None = None
     """Workers that take the run up again; None: as many as before."""
+    band: float | None = None
+    """By how much the accuracy may be less than that of the run that nothing befell, where the strategy's weights
+    depend on chance; None: the weights must be the same, bit for bit."""
     runs: int = 1
     """Side by side."""
     cut_after_epoch: int | None = None
@@ -322,5 +326,67 @@ _NUMBERS = (
         told=(f"not finite at step {_STEP}, microbatch",),
     ),
 )
+_SERVED = ("strategy.name=parameter_server",)
+_SHARDED = (*_SERVED, "strategy.servers=2")
+_STRATEGIES = (
+    Scenario(
+        name="server-killed",
+        about="SIGKILL of the parameter server",
+        faults=_killed(2),
+        settings=_SERVED,
+        restarts=1,
+        told=(f"rank 2 {_LOST}",),
+    ),
+    Scenario(
+        name="shard-killed",
+        about="SIGKILL of one of two parameter servers",
+        faults=_killed(3),
+        settings=_SHARDED,
+        restarts=1,
+        told=(f"rank 3 {_LOST}",),
+    ),
+    Scenario(
+        name="server-stopped",
+        about="SIGSTOP of one of two parameter servers",
+        faults=(Fault(kind="stop", rank=2, step=_STEP),),
+        needs="processes",
+        settings=(*_SHARDED, _QUICK),
+        restarts=1,
+        told=("rank 2",),
+    ),
+    Scenario(
+        name="served-worker-killed",
+        about="SIGKILL of a worker of a parameter server",
+        faults=_killed(1),
+        settings=_SERVED,
+        restarts=1,
+        told=(f"rank 1 {_LOST}",),
+    ),
+    Scenario(
+        name="async-worker-killed",
+        about="SIGKILL of a worker of two asynchronous parameter servers",
+        faults=_killed(1),
+        settings=(*_SHARDED, "strategy.mode=async"),
+        restarts=1,
+        told=(f"rank 1 {_LOST}",),
+        band=_BAND,
+    ),
+    Scenario(
+        name="async-slow",
+        about="a worker of an asynchronous parameter server computes three times as long, for an epoch",
+        faults=(Fault(kind="slow", rank=1, step=5, steps=20, factor=3.0),),
+        settings=(*_SERVED, "strategy.mode=async", _QUICK),
+        band=_BAND,
+    ),
+    Scenario(
+        name="local-worker-killed",
+        about="SIGKILL of a worker that steps by itself between averages",
+        faults=_killed(1),
+        settings=("strategy.name=local_sgd", "strategy.steps=8"),
+        restarts=1,
+        told=(f"rank 1 {_LOST}",),
+        band=_BAND,
+    ),
+)
 
-SCENARIOS: tuple[Scenario, ...] = (*_LOSSES, *_CONTROLLER, *_SLOW, *_NETWORK, *_START, *_SAVES, *_NUMBERS)
+SCENARIOS: tuple[Scenario, ...] = (*_LOSSES, *_CONTROLLER, *_SLOW, *_NETWORK, *_START, *_SAVES, *_NUMBERS, *_STRATEGIES)

@@ -24,7 +24,7 @@ from pileus.runs.wishes import wish_workers
 from pileus.spec.job import EpochDone
 from pileus.spec.resolve import parse_setting, resolve
 from pileus.spec.run import RunSpec
-from pileus.store import Store, open_store
+from pileus.store import Store
 from pileus.training.checkpoint import list_checkpoints
 
 _HALF_WRITTEN = ".tmp-"
@@ -38,6 +38,7 @@ class Bench(NamedTuple):
     """A folder of runs on this machine."""
     fingerprint: str
     """Of the run that nothing befell."""
+    accuracy: float
 
 
 def spec_of(scenario: Scenario, engine: str) -> RunSpec:
@@ -49,6 +50,9 @@ def why_not(scenario: Scenario, engine: Engine) -> str | None:
     """Why a trial cannot be held with this engine here; None where it can."""
     if scenario.needs != "threads" and not engine.capabilities.processes:
         return f"the workers of engine {engine.name!r} are no processes of their own"
+    strategy = msgspec.to_builtins(spec_of(scenario, engine.name).strategy)["name"]
+    if strategy not in engine.capabilities.strategies:
+        return f"engine {engine.name!r} cannot run strategy {strategy!r}"
     return why_no_network() if scenario.needs == "network" else None
 
 
@@ -163,8 +167,7 @@ class _Trial:
         return resume(run.uri, engine=watched, workers=self._scenario.resumed_by, observer=self)
 
     def _judge(self, run: RunDirectory, result: TrainResult) -> None:
-        if result.fingerprint != self._bench.fingerprint:
-            self.complaints.append("the weights are not those of the run that nothing befell")
+        self._judge_weights(result)
         check = verify_run(run)
         self.complaints += check.faults
         if check.epochs_proved != EPOCHS:
@@ -173,6 +176,14 @@ class _Trial:
             self.complaints.append("there is no bundle")
         folder = Path(self._bench.runs) / result.run
         self.complaints += [f"{path.name} is left half written" for path in folder.rglob(f"{_HALF_WRITTEN}*")]
+
+    def _judge_weights(self, result: TrainResult) -> None:
+        band, accuracy, reference = self._scenario.band, result.accuracy, self._bench.accuracy
+        if band is None:
+            if result.fingerprint != self._bench.fingerprint:
+                self.complaints.append("the weights are not those of the run that nothing befell")
+        elif accuracy is None or accuracy < reference - band:
+            self.complaints.append(f"the accuracy is {accuracy}, and should be within {band:g} of {reference:.4f}")
 
 
 def _damage_newest(store: Store, damage: Damage) -> None:
@@ -192,5 +203,5 @@ def fault_free(engine: Engine, runs: str) -> Bench:
     """The run that nothing befalls, by one worker."""
     scenario = Scenario(name="fault-free", about="", workers=1)
     result = train(spec_of(scenario, engine.name), runs=runs, name=scenario.name, engine=engine)
-    assert open_store(result.uri).list("bundle/")
-    return Bench(engine, runs, result.fingerprint)
+    assert result.accuracy is not None
+    return Bench(engine, runs, result.fingerprint, result.accuracy)
