@@ -118,6 +118,11 @@ class Batches:
         """(num_epochs + 1,): the global step that each epoch begins with, and the one after the last."""
         return (0, *itertools.accumulate(map(self.steps_per_epoch, range(num_epochs))))
 
+    def samples_before(self, epoch: int, global_step: int) -> int:
+        """How many were dealt out before a step of an epoch."""
+        within = global_step - self.first_steps(epoch)[-1]
+        return epoch * self._num_samples + min(within * self.batch_size(epoch), self._num_samples)
+
     def size(self, epoch: int, step: int) -> int:
         """Samples of the batch; that of an epoch's last step may be smaller."""
         full = self.batch_size(epoch)

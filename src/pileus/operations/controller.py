@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from pileus.data.batches import Batches
 from pileus.engines.ports import Engine, Launch
 from pileus.errors import Damaged, PileusError, SpecError, StoreError, UsageError
 from pileus.operations.observer import Observer
@@ -234,7 +235,11 @@ class Controller:
         state = self._life.state
         if isinstance(state, s.Starting):
             return beat if state.doing.get(beat.rank) != beat.doing else None
-        self._observer.progress(min(beat.step * self._spec.batch_size, total_samples), total_samples)
+        spec = self._spec
+        batches = Batches(
+            total_samples // spec.epochs, spec.batch_size, spec.microbatch_size, spec.seed, spec.batch_growth
+        )
+        self._observer.progress(min(batches.samples_before(beat.epoch, beat.step), total_samples), total_samples)
         return None
 
     def _overdue(self) -> e.Event | None:

@@ -50,6 +50,16 @@ def test_growing_moves_no_sample_within_the_order() -> None:
     np.testing.assert_array_equal(grown, plain)
 
 
+def test_samples_are_counted_over_the_border_of_a_growth() -> None:
+    counted, global_step = 0, 0
+    for epoch in range(4):
+        for step in range(GROWN.steps_per_epoch(epoch)):
+            assert GROWN.samples_before(epoch, global_step) == counted
+            counted += GROWN.size(epoch, step)
+            global_step += 1
+    assert GROWN.samples_before(4, global_step) == counted == 4 * 103
+
+
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
 def test_places_go_on_from_any_position_over_a_border(num_workers: int) -> None:
     for rank in range(num_workers):
