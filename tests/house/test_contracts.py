@@ -22,7 +22,7 @@ ADAPTERS = {
     "httptools": ("pileus.serving",),
     "jinja2": ("pileus.measure.report",),
     "markupsafe": ("pileus.measure.report",),
-    "matplotlib": ("pileus.measure.figures", "pileus.bench.reading.plots"),
+    "matplotlib": ("pileus.measure.figures", "pileus.bench.reading.plots", "pileus.bench.training.plots"),
     "msgspec": EVERYWHERE,
     "numpy": EVERYWHERE,
     "obstore": ("pileus.store.cloud", "pileus.store.objects", "pileus.store.web"),
