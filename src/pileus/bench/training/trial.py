@@ -8,6 +8,7 @@ cores as its workers may use, and stopped in order; it is not packed.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import signal
@@ -15,15 +16,15 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 
 from pileus.bench.process import answer
+from pileus.bench.training.design import MAX_DEADLINE_S
 from pileus.bench.training.network import loopback_bytes
 from pileus.data.batches import positions_of, shape_of
 from pileus.data.ports import Split
 from pileus.engines.connect import connect
-from pileus.engines.ports import ITEM_DEADLINE_S, Engine, GangEvent, Item, Launch, Result
+from pileus.engines.ports import Engine, GangEvent
 from pileus.errors import WorkFailed
 from pileus.measure.environment import describe_environment
 from pileus.models.registry import build
@@ -31,10 +32,11 @@ from pileus.operations.begin import settle_precision
 from pileus.operations.controller import Controller
 from pileus.operations.observer import Silent
 from pileus.operations.signals import StopRequests
+from pileus.operations.trials.watched import Watched
 from pileus.records.read import RecordSet, open_records
 from pileus.runs.directory import Plan, RunDirectory
 from pileus.runs.life import states as s
-from pileus.spec.job import EpochDone, Job, Order
+from pileus.spec.job import EpochDone
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec
 from pileus.store import open_store
@@ -81,51 +83,7 @@ class Outcome(Spec, frozen=True, kw_only=True):
         return self.samples / self.seconds
 
 
-class Counting:
-    """An engine whose launches also tell each epoch to `tell`."""
-
-    def __init__(self, engine: Engine, tell: Callable[[EpochDone], None]) -> None:
-        self._engine = engine
-        self._tell = tell
-        self.name = engine.name
-        self.capabilities = engine.capabilities
-
-    def launch(self, job: Job) -> Launch:
-        return _CountingLaunch(self._engine.launch(job), self._tell)
-
-    def map(
-        self,
-        call: Callable[[Item], Result],
-        items: Iterable[Item],
-        *,
-        workers: int,
-        deadline_s: float = ITEM_DEADLINE_S,
-    ) -> Generator[Result, None, None]:
-        return self._engine.map(call, items, workers=workers, deadline_s=deadline_s)
-
-    def close(self) -> None:
-        self._engine.close()
-
-
-class _CountingLaunch:
-    def __init__(self, launch: Launch, tell: Callable[[EpochDone], None]) -> None:
-        self._launch = launch
-        self._tell = tell
-
-    def next(self, timeout_s: float) -> GangEvent | None:
-        said = self._launch.next(timeout_s)
-        if isinstance(said, EpochDone):
-            self._tell(said)
-        return said
-
-    def send(self, order: Order) -> None:
-        self._launch.send(order)
-
-    def end(self) -> None:
-        self._launch.end()
-
-
-class _Watched:
+class _Counted:
     """Epochs as they end; asks for the stop when enough are counted."""
 
     def __init__(self, seconds: float, requests: StopRequests) -> None:
@@ -134,19 +92,23 @@ class _Watched:
         self.began = time.perf_counter()
         self.start_s = 0.0
         self.first: EpochDone | None = None
-        self.counted: list[EpochDone] = []
+        self.epochs: list[EpochDone] = []
         self._bytes: int | None = None
         self.network_bytes: int | None = None
 
-    def see(self, done: EpochDone) -> None:
+    def hear(self, event: GangEvent) -> None:
+        if isinstance(event, EpochDone):
+            self._see(event)
+
+    def _see(self, done: EpochDone) -> None:
         if self.first is None:
             self.first, self._bytes = done, loopback_bytes()
             self.start_s = time.perf_counter() - self.began - done.seconds
             return
         if self._requests.count:
             return
-        self.counted.append(done)
-        if sum(map(_seconds, self.counted)) >= self._seconds:
+        self.epochs.append(done)
+        if sum(map(_seconds, self.epochs)) >= self._seconds:
             now = loopback_bytes()
             self.network_bytes = None if now is None or self._bytes is None else now - self._bytes
             self._requests.note(signal.SIGINT, None)
@@ -161,18 +123,17 @@ def measure(task: Task) -> Outcome:
     problem = Problem(shape_of(records, spec.data.size), len(records.classes))
     spec = settle_precision(spec, problem, Silent())
     requests = StopRequests()
-    watched = _Watched(task.seconds, requests)
+    counted = _Counted(task.seconds, requests)
     with tempfile.TemporaryDirectory(dir=task.folder) as folder:
-        engine = Counting(connect(spec.engine.name, cores=task.cores * spec.workers), watched.see)
-        try:
-            state = _driven(RunDirectory(open_store(Path(folder) / "run")), spec, records, engine, requests)
-        finally:
-            engine.close()
+        engine = connect(spec.engine.name, cores=task.cores * spec.workers)
+        with contextlib.closing(engine):
+            watched = Watched(engine, time.monotonic() + MAX_DEADLINE_S, counted.hear)
+            state = _driven(RunDirectory(open_store(Path(folder) / "run")), spec, records, watched, requests)
     if isinstance(state, s.Failed):
         raise WorkFailed(state.reason)
-    if watched.first is None or not requests.count:
+    if counted.first is None or not requests.count:
         raise WorkFailed("the run ended before its seconds were counted; ask for fewer --seconds or more --steps.")
-    return _outcome(watched, watched.first, _num_parameters(spec, problem), engine.capabilities.processes)
+    return _outcome(counted, counted.first, _num_parameters(spec, problem), engine.capabilities.processes)
 
 
 def _driven(
@@ -195,18 +156,18 @@ def _driven(
         directory.release()
 
 
-def _outcome(watched: _Watched, first: EpochDone, parameters: int, has_processes: bool) -> Outcome:
-    counted = watched.counted
-    names = dict.fromkeys(name for done in counted for name in done.phases_s if name != _NOT_OF_A_STEP)
+def _outcome(counted: _Counted, first: EpochDone, parameters: int, has_processes: bool) -> Outcome:
+    epochs = counted.epochs
+    names = dict.fromkeys(name for done in epochs for name in done.phases_s if name != _NOT_OF_A_STEP)
     return Outcome(
-        start_s=watched.start_s,
-        epochs=len(counted),
-        steps=counted[-1].step - first.step,
-        samples=counted[-1].samples - first.samples,
-        seconds=sum(map(_seconds, counted)),
-        phases_s={name: sum(done.phases_s.get(name, 0.0) for done in counted) for name in names},
-        network_bytes=watched.network_bytes if has_processes else None,
-        staleness=_staleness(counted),
+        start_s=counted.start_s,
+        epochs=len(epochs),
+        steps=epochs[-1].step - first.step,
+        samples=epochs[-1].samples - first.samples,
+        seconds=sum(map(_seconds, epochs)),
+        phases_s={name: sum(done.phases_s.get(name, 0.0) for done in epochs) for name in names},
+        network_bytes=counted.network_bytes if has_processes else None,
+        staleness=_staleness(epochs),
         parameters=parameters,
     )
 
@@ -215,9 +176,9 @@ def _seconds(done: EpochDone) -> float:
     return done.seconds - done.phases_s.get(_NOT_OF_A_STEP, 0.0)
 
 
-def _staleness(counted: list[EpochDone]) -> float | None:
+def _staleness(epochs: list[EpochDone]) -> float | None:
     pushes: Counter[int] = Counter()
-    for done in counted:
+    for done in epochs:
         for name, count in done.agreement.items():
             if name.startswith(_STALENESS):
                 pushes[int(name.removeprefix(_STALENESS))] += int(count)
