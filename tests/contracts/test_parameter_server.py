@@ -88,7 +88,7 @@ def test_no_staleness_is_synchronous(engine: Engine, runs: str, reference: Train
     "settings",
     [
         ("optimizer.name=sgd", "optimizer.nesterov=true", "optimizer.weight_decay=0.01", "ema=0.95"),
-        ("optimizer.name=adam", "model=resnet9", "epochs=1", "data.size=[16, 16]"),
+        ("optimizer.name=adam",),
     ],
 )
 def test_every_optimizer_and_average_is_cut_without_a_trace(settings: tuple[str, ...], runs: str) -> None:
@@ -144,6 +144,18 @@ def test_an_asynchronous_run_outlives_a_loss(engine: Engine, rank: int, runs: st
     fault = Fault(kind="kill_worker", rank=rank, step=30)
     result = train(served(2, 2, "async", f"engine.name={engine.name}"), runs=runs, faults=(fault,), engine=engine)
     assert result.restarts == 1
+    proved(result, runs)
+
+
+@on(("local", 0), names="rank")
+def test_connections_that_a_cut_has_broken_are_made_again(
+    engine: Engine, rank: int, runs: str, reference: TrainResult
+) -> None:
+    """Of one worker and its server, one hears nothing of the other; each push still counts once."""
+    settings = (f"engine.name={engine.name}", "engine.silence_deadline_s=2")
+    faults = (Fault(kind="cut", rank=rank, step=7),)
+    result = train(served(1, 2, "sync", *settings), runs=runs, faults=faults, engine=engine)
+    assert (result.fingerprint, result.restarts) == (reference.fingerprint, 0)
     proved(result, runs)
 
 

@@ -70,7 +70,7 @@ class Listener:
         finally:
             self.close()
         for link in links.values():
-            _probe(link, unreachable_s)
+            probe(link, unreachable_s)
         return SocketExchange(rank, links, secret[:8], deadline_s)
 
     def _answer(self, rank: int, secret: bytes, size: int, until: float) -> tuple[int, socket.socket]:
@@ -216,7 +216,7 @@ def _bytes(array: NDArray[Any]) -> memoryview:
     return memoryview(array).cast("B") if array.nbytes else memoryview(b"")  # type: ignore[arg-type]
 
 
-def _probe(link: socket.socket, unreachable_s: float) -> None:
+def probe(link: socket.socket, unreachable_s: float) -> None:
     """Have the system end the connection when what is sent, or an idle line's probes, are not acknowledged so long."""
     between_s = max(1, round(unreachable_s / (_PROBES + 1)))
     link.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -8,21 +8,30 @@ import threading
 from collections.abc import Iterator, Sequence
 from signal import Signals
 
+import msgspec
 import numpy as np
 import pytest
 
+from pileus.data.batches import Microbatch
 from pileus.errors import PeerLost
 from pileus.models.registry import build
 from pileus.spec.job import Finished, Job, Report, Stopped
-from pileus.spec.optimizer import Sgd
-from pileus.spec.run import Data, Engine, ParameterServer, RunSpec
+from pileus.spec.optimizer import Adam, Sgd
+from pileus.spec.run import Data, Engine, ParameterServer, RunSpec, Single
+from pileus.training.checkpoint import Tensors
+from pileus.training.exchange.ports import Alone
+from pileus.training.gradient import Computes
 from pileus.training.layout import Layout, aligned_zeros
+from pileus.training.network import Problem
 from pileus.training.seat import Gathering
+from pileus.training.strategies.make import make_learner
 from pileus.training.strategies.parameter_server.client import Caller, Request, Servers
 from pileus.training.strategies.parameter_server.plan import Extent, extents
 from pileus.training.strategies.parameter_server.server import serve
 from pileus.training.strategies.parameter_server.shard import BUCKETS
 from pileus.training.strategies.parameter_server.wire import Head, Incoming, Kind, Outgoing, Refused, Seal
+from pileus.training.strategies.ports import Learner, Task
+from pileus.training.tree import Vector
 
 SIZE = 32
 EXTENT = Extent(0, SIZE, SIZE, SIZE)
@@ -70,19 +79,22 @@ class ServerSeat:
         raise AssertionError("no fault was asked for")
 
 
+def spec_of(workers: int, silence_s: float = 20.0) -> RunSpec:
+    return RunSpec(
+        model="digits_cnn",
+        data=Data(source="embedded:digits"),
+        workers=workers,
+        optimizer=Sgd(momentum=0.0),
+        strategy=ParameterServer(),
+        engine=Engine(silence_deadline_s=silence_s),
+    )
+
+
 class Hosted:
     """One server in a thread."""
 
-    def __init__(self, workers: int, silence_s: float = 20.0) -> None:
-        spec = RunSpec(
-            model="digits_cnn",
-            data=Data(source="embedded:digits"),
-            workers=workers,
-            optimizer=Sgd(momentum=0.0),
-            strategy=ParameterServer(),
-            engine=Engine(silence_deadline_s=silence_s),
-        )
-        self.seat = ServerSeat(rank=workers)
+    def __init__(self, spec: RunSpec) -> None:
+        self.seat = ServerSeat(rank=spec.workers)
         self.error: BaseException | None = None
         job = Job(run_uri="memory:none", records_uri="memory:none", spec=spec, attempt=1, session="word")
         self.thread = threading.Thread(target=self._run, args=(job,))
@@ -104,7 +116,7 @@ class Hosted:
 @pytest.fixture
 def alone() -> Iterator[Hosted]:
     """A server of one worker."""
-    hosted = Hosted(workers=1)
+    hosted = Hosted(spec_of(1))
     yield hosted
     hosted.end()
 
@@ -203,7 +215,7 @@ def test_an_end_is_reported_as_the_workers_tell_it(alone: Hosted) -> None:
 
 
 def test_a_stop_is_reported_when_every_worker_has_gone() -> None:
-    hosted = Hosted(workers=2)
+    hosted = Hosted(spec_of(2))
     ends = [Servers([hosted.seat.address], caller(worker, 2)) for worker in range(2)]
     begun(ends[0])
     ends[0].ask([Request(Head(Kind.RELEASE))])
@@ -217,7 +229,7 @@ def test_a_stop_is_reported_when_every_worker_has_gone() -> None:
 
 
 def test_what_other_workers_push_waits_for_the_beginning() -> None:
-    hosted = Hosted(workers=2)
+    hosted = Hosted(spec_of(2))
     second = Servers([hosted.seat.address], caller(1, 2))
     state = aligned_zeros(SIZE)
     head = Head(Kind.PUSH, 1, lr=0.5, num_leaves=2, samples=1)
@@ -271,7 +283,7 @@ def test_strangers_are_hung_up_on_and_the_worker_is_served(alone: Hosted) -> Non
 
 
 def test_a_server_that_has_ended_is_named_at_once() -> None:
-    hosted = Hosted(workers=1)
+    hosted = Hosted(spec_of(1))
     servers = Servers([hosted.seat.address], caller())
     begun(servers)
     hosted.end()
@@ -289,7 +301,7 @@ def test_a_silent_server_is_named_at_the_deadline() -> None:
 
 
 def test_a_worker_that_does_not_come_back_is_named() -> None:
-    hosted = Hosted(workers=1, silence_s=0.3)
+    hosted = Hosted(spec_of(1, silence_s=0.3))
     servers = Servers([hosted.seat.address], caller())
     begun(servers)
     servers.close()
@@ -338,3 +350,39 @@ def test_frames_of_another_session_or_too_large_are_refused() -> None:
     huge = frame_of(SEAL)[:-12] + (1 << 60).to_bytes(8, "little")
     with pytest.raises(Refused, match="too large"):
         over_a_pair(huge)
+
+
+def learnt(learner: Learner, num_steps: int) -> tuple[str, Tensors]:
+    """Fingerprint and tensors after steps of two microbatches of noise."""
+
+    def leaf(lane: Computes, index: int, into: Vector) -> None:
+        generator = np.random.default_rng(index)
+        images_NHWC = generator.integers(0, 256, (3, 16, 16, 3), np.uint8)
+        lane.gradient(Microbatch(images_NHWC, np.arange(3)), (0, 0, index), into)
+
+    for step in range(num_steps):
+        learner.step(Task(step, num_leaves=2, num_samples=6, lr=0.01), leaf)
+    learner.settle()
+    return learner.fingerprint(), {name: tensor.copy() for name, tensor in learner.tensors().items()}
+
+
+def test_statistics_of_norms_are_cut_without_a_trace_and_all_is_given_back() -> None:
+    """Against a learner that has all in one place."""
+    problem = Problem((16, 16, 3), 10)
+    spec = msgspec.structs.replace(spec_of(1), model="resnet9", optimizer=Adam(), ema=0.9)
+    hosted = [Hosted(spec) for _ in range(3)]
+    gathering = Gathering(Alone(), tuple(each.seat.address for each in hosted), session="word")
+    served = make_learner(spec, problem, gathering, 1)
+    alone = make_learner(msgspec.structs.replace(spec, strategy=Single()), problem, gathering, 1)
+    try:
+        fingerprint, tensors = learnt(served, 2)
+        expected, whole = learnt(alone, 2)
+        assert fingerprint == expected
+        assert {name: tensor.tobytes() for name, tensor in tensors.items()} == {
+            name: tensor.tobytes() for name, tensor in whole.items()
+        }
+    finally:
+        for learner in (served, alone):
+            learner.close()
+        for each in hosted:
+            each.end()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pileus.errors import PeerLost
+from pileus.training.exchange.sockets import probe
 from pileus.training.strategies.parameter_server.wire import Head, Incoming, Kind, Outgoing, Refused, Seal, frame_bytes
 
 _MOST_CALLS = 6
@@ -130,6 +131,7 @@ class Servers:
                 time.sleep(min(_FIRST_PAUSE_S * 2.0**errand.calls, max(0.0, until - time.monotonic())))
                 continue
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            probe(link, caller.call_s)
             link.setblocking(False)
             return link
 

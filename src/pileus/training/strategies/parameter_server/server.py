@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from pileus.errors import PeerLost
 from pileus.spec.job import Finished, Job, Stopped
+from pileus.training.exchange.sockets import probe
 from pileus.training.faults import Faults
 from pileus.training.layout import aligned_zeros
 from pileus.training.optimizers import Flat
@@ -127,6 +128,7 @@ class _Server:
             return
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        probe(connection, self._job.spec.engine.silence_deadline_s)
         link = _Link(connection)
         self._links.add(link)
         self._watch(link)
