@@ -30,6 +30,7 @@ __all__ = ["ReportContent", "WorstError", "render_report", "worst_errors"]
 
 _MOST_CLASSES_SHOWN = 30
 """With more classes the table shows the weakest, and all of them folded away."""
+_STALENESS = "staleness_"
 _PICTURE_SIDE = 128
 """Pixels; larger pictures are made smaller."""
 
@@ -97,6 +98,7 @@ def render_report(content: ReportContent) -> str:
         portraits=[_portrait(error) for error in content.worst],
         run_costs=_costs(content.phases_s),
         epoch_costs=_costs(_epoch_phases(content.epochs)),
+        agreement=_agreement(content.epochs),
         settings=rows_of(msgspec.to_builtins(content.spec)) if content.spec else (),
         environment=rows_of(content.environment),
     )
@@ -198,6 +200,27 @@ def _epoch_phases(epochs: Sequence[EpochDone]) -> dict[str, float]:
             total[phase] = total.get(phase, 0.0) + seconds
     other = sum(epoch.seconds for epoch in epochs) - sum(total.values())
     return total | {"other": other} if total and other > 0 else total
+
+
+def _agreement(epochs: Sequence[EpochDone]) -> list[tuple[str, str]]:
+    """What agreeing with servers took in the last epoch, and the pushes of all epochs by staleness."""
+    figures = [epoch.agreement for epoch in epochs if epoch.agreement]
+    if not figures:
+        return []
+    last = figures[-1]
+    rows = [("Bytes a step, worker 0", _thousands(round(last["bytes_per_step"])))]
+    rows.append(("Messages a step, worker 0", f"{last['messages_per_step']:g}"))
+    pushes: dict[int, float] = {}
+    for each in figures:
+        for name, count in each.items():
+            if name.startswith(_STALENESS):
+                staleness = int(name.removeprefix(_STALENESS))
+                pushes[staleness] = pushes.get(staleness, 0.0) + count
+    total = sum(pushes.values())
+    return rows + [
+        (f"Pushes {staleness} stale", f"{_thousands(round(count))} ({_percent(count / total)})")
+        for staleness, count in sorted(pushes.items())
+    ]
 
 
 def _costs(phases_s: Mapping[str, float]) -> list[Cost]:

@@ -165,6 +165,17 @@ def test_costs_have_shares_and_what_no_phase_accounts_for(full_text: str) -> Non
     assert shares["other"] == ("1.00 s", "25.00 %")
 
 
+def test_what_agreeing_with_servers_took_is_told_over_all_epochs() -> None:
+    agreement = {"bytes_per_step": 4_321_000.0, "messages_per_step": 4.0, "staleness_0": 30.0}
+    later = {**agreement, "staleness_0": 45.0, "staleness_2": 25.0}
+    text = render_report(
+        ReportContent(run_name="served", epochs=[epoch(0, agreement=agreement), epoch(1, agreement=later)])
+    )
+    assert re.search(r"Bytes a step, worker 0</th>\s*<td>4.321.000<", text)
+    assert re.search(r"Pushes 0 stale</th>\s*<td>75 \(75", text)
+    assert re.search(r"Pushes 2 stale</th>\s*<td>25 \(25", text)
+
+
 @pytest.mark.parametrize(
     ("seconds", "told"), [(0.004, "0.00 s"), (59.94, "59.9 s"), (61.4, "1 min 1 s"), (3600 * 2 + 65, "2 h 1 min")]
 )
