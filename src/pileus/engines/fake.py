@@ -13,6 +13,7 @@ from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, GangEvent, Item,
 from pileus.errors import PeerLost, UsageError
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Job, Joined, Order, Report, Stop
+from pileus.training.exchange.sockets import Listener
 from pileus.training.exchange.threads import Meeting
 from pileus.training.member import work
 from pileus.training.seat import Gathering
@@ -123,6 +124,9 @@ class FakeSeat:
     def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
         self.serve("", deadline_s)
         return Gathering(self._launch.meeting.end(self.rank), tuple(filter(None, self._launch.addresses[num_workers:])))
+
+    def listen(self) -> Listener:
+        return Listener()
 
     def serve(self, address: str, deadline_s: float) -> None:
         self.report(Joined(rank=self.rank, address=address))

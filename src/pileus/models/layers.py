@@ -39,6 +39,17 @@ class StandardPixels(nn.Module):
         return images_NHWC.permute(0, 3, 1, 2)
 
 
+class Scale(nn.Module):
+    """Logits that begin small."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, values: Tensor) -> Tensor:
+        return values * self.factor
+
+
 class AdaptiveMean(nn.Module):
     """The means of side x side windows that together cover the features, whatever their height and width.
 

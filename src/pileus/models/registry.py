@@ -8,6 +8,7 @@ from typing import NamedTuple
 from torch import nn
 
 from pileus.errors import SpecError
+from pileus.models.cifar_cnn import cifar_cnn
 from pileus.models.digits_cnn import digits_cnn
 from pileus.models.layers import initialise
 from pileus.models.lenet5 import lenet5
@@ -29,6 +30,7 @@ class Network(NamedTuple):
 
 
 NETWORKS: dict[str, Network] = {
+    "cifar_cnn": Network(cifar_cnn, 24),
     "digits_cnn": Network(digits_cnn, 8),
     "lenet5": Network(lenet5, 12),
     "mnist_cnn": Network(mnist_cnn, 8),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from pileus.models.layers import BatchNorm2d, StandardPixels
+from pileus.models.layers import BatchNorm2d, Scale, StandardPixels
 
 _LOGIT_SCALE = 0.125
 
@@ -25,15 +25,6 @@ class Twice(nn.Module):
     def forward(self, features_NCHW: Tensor) -> Tensor:
         inner_NCHW: Tensor = self.second(self.first(features_NCHW))
         return features_NCHW + inner_NCHW
-
-
-class Scale(nn.Module):
-    def __init__(self, factor: float) -> None:
-        super().__init__()
-        self.factor = factor
-
-    def forward(self, values: Tensor) -> Tensor:
-        return values * self.factor
 
 
 def resnet9(height: int, width: int, channels: int, num_classes: int) -> nn.Module:

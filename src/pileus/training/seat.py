@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple, Protocol
 
 from pileus.spec.job import Report
 from pileus.training.exchange.ports import Exchange
+from pileus.training.exchange.sockets import Listener
 
 
 class Gathering(NamedTuple):
@@ -39,6 +40,10 @@ class Seat(Protocol):
 
     def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
         """As a worker: report in and wait until the whole gang is there. PeerLost past the deadline."""
+        ...
+
+    def listen(self) -> Listener:
+        """An ear for this member's peers, at an address by which they can call it."""
         ...
 
     def serve(self, address: str, deadline_s: float) -> None:

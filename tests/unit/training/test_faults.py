@@ -20,6 +20,7 @@ from pileus.spec.job import AT_START, Fault, Job, Report
 from pileus.spec.resolve import resolve
 from pileus.store.memory import MemoryStore
 from pileus.training.checkpoint import Position, list_checkpoints, write_checkpoint
+from pileus.training.exchange.sockets import Listener
 from pileus.training.faults import CommittedFault, Faults
 from pileus.training.gradient import NUM_TOTALS, Lane
 from pileus.training.layout import Layout, aligned_zeros, gather
@@ -37,6 +38,9 @@ class NotingSeat:
         self.signals: list[tuple[str, signal.Signals]] = []
 
     def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
+        raise NotImplementedError
+
+    def listen(self) -> Listener:
         raise NotImplementedError
 
     def serve(self, address: str, deadline_s: float) -> None:

@@ -16,6 +16,7 @@ from pileus.spec.run import Checkpoints
 from pileus.store import open_store
 from pileus.store.memory import MemoryStore
 from pileus.training.checkpoint import Position, load_checkpoint
+from pileus.training.exchange.sockets import Listener
 from pileus.training.ledger import Page, PageHead, read_page, written
 from pileus.training.saving import Commit, Saving, packed, unpacked
 from pileus.training.seat import Gathering
@@ -34,6 +35,9 @@ class Bench:
         self.may_keep.set()
 
     def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
+        raise AssertionError
+
+    def listen(self) -> Listener:
         raise AssertionError
 
     def serve(self, address: str, deadline_s: float) -> None:

@@ -29,7 +29,8 @@ class ClusterEngine:
 
     name = "cluster"
     capabilities = Capabilities(
-        strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd"}), processes=True
+        strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd", "parameter_server"}),
+        processes=True,
     )
 
     def __init__(self, cluster: Cluster | None = None, cores: int | None = None) -> None:

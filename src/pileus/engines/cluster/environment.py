@@ -20,7 +20,7 @@ import msgspec
 from msgspec import Meta
 
 from pileus.errors import UsageError
-from pileus.spec.run import ParameterServer, RunSpec
+from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec, digest
 
 VARIABLE = "TF_CONFIG"
@@ -89,7 +89,12 @@ class Cluster(NamedTuple):
 
     def check(self, spec: RunSpec) -> None:
         """UsageError where no gang of this run can be placed."""
-        wanted = spec.strategy.servers if isinstance(spec.strategy, ParameterServer) else 0
+        if spec.evaluators:
+            raise UsageError(
+                f"a cluster places workers and parameter servers (got evaluators={spec.evaluators}); set evaluators=0: "
+                "the workers validate."
+            )
+        wanted = spec.servers
         if wanted != len(self.servers):
             raise UsageError(
                 f"the parameter servers of a run must be those of the cluster (got strategy.servers={wanted}, and "

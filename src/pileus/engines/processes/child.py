@@ -50,11 +50,14 @@ class ProcessSeat:
         return self._stop.is_set()
 
     def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
-        listener = Listener(self._host, self._ear) if num_workers > 1 else None
+        listener = self.listen() if num_workers > 1 else None
         self.serve(listener.address if listener else "", deadline_s)
         workers, servers = self._peers[:num_workers], tuple(filter(None, self._peers[num_workers:]))
         exchange = listener.connect(self.rank, workers, session, deadline_s, self._silence_s) if listener else Alone()
         return Gathering(exchange, servers, workers[0].rpartition(":")[0] or "127.0.0.1")
+
+    def listen(self) -> Listener:
+        return Listener(self._host, self._ear)
 
     def serve(self, address: str, deadline_s: float) -> None:
         self._doing = "waiting for the gang to be whole"

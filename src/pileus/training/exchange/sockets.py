@@ -36,11 +36,11 @@ class Listener:
 
     def __init__(self, host: str = "127.0.0.1", opened: socket.socket | None = None) -> None:
         """`host`: by what name peers call. `opened`: a listening socket that was opened for it, which it takes over."""
-        self._socket = opened or socket.create_server((host, 0), backlog=512)
-        self.address = f"{host}:{self._socket.getsockname()[1]}"
+        self.socket = opened or socket.create_server((host, 0), backlog=512)
+        self.address = f"{host}:{self.socket.getsockname()[1]}"
 
     def close(self) -> None:
-        self._socket.close()
+        self.socket.close()
 
     def connect(
         self,
@@ -76,9 +76,9 @@ class Listener:
     def _answer(self, rank: int, secret: bytes, size: int, until: float) -> tuple[int, socket.socket]:
         """The next caller that knows the session; strangers are hung up on."""
         while True:
-            self._socket.settimeout(_left(until, f"rank {rank} waited for its peers to call"))
+            self.socket.settimeout(_left(until, f"rank {rank} waited for its peers to call"))
             try:
-                link, _ = self._socket.accept()
+                link, _ = self.socket.accept()
             except TimeoutError:
                 continue
             with contextlib.suppress(OSError, struct.error):

@@ -146,6 +146,24 @@ def test_a_strategy_that_depends_on_the_number_of_workers_ends_as_on_one_host(
     assert result.accuracy == pytest.approx(local.accuracy, abs=0.1)
 
 
+def test_parameter_servers_live_on_the_hosts_that_the_cluster_names(
+    digits: Path, fingerprint: str, tmp_path: Path
+) -> None:
+    with contextlib.ExitStack() as stack:
+        ears = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(3)]
+        addresses = [f"127.0.0.1:{ear.getsockname()[1]}" for ear in ears]
+    texts = printed(addresses[:2], addresses[2:])
+    hosts = Hosts(texts)
+    try:
+        hosts.start("worker 0")
+        hosts.start("ps 0")
+        result = driven_run(parse(texts["chief 0"]), digits, tmp_path, "strategy.name=parameter_server", "workers=2")
+        assert result.fingerprint == fingerprint
+        assert [hosts.ended(task)[0] for task in ("worker 0", "ps 0")] == [0, 0]
+    finally:
+        hosts.close()
+
+
 def test_a_run_from_elsewhere_is_taken_up_by_a_cluster(
     hosts: Hosts, digits: Path, fingerprint: str, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ from pileus.spec.optimizer import Adam, Sgd
 from pileus.spec.run import Data, Engine, ParameterServer, RunSpec, Single
 from pileus.training.checkpoint import Tensors
 from pileus.training.exchange.ports import Alone
+from pileus.training.exchange.sockets import Listener
 from pileus.training.gradient import Computes
 from pileus.training.layout import Layout, aligned_zeros
 from pileus.training.network import Problem
@@ -57,6 +58,9 @@ class ServerSeat:
 
     def join(self, num_workers: int, session: str, deadline_s: float) -> Gathering:
         raise AssertionError("a server joins nobody")
+
+    def listen(self) -> Listener:
+        return Listener()
 
     def serve(self, address: str, deadline_s: float) -> None:
         self.address = address

@@ -6,6 +6,7 @@ is hung up on. It ends when every worker has released it.
 
 from __future__ import annotations
 
+import contextlib
 import hmac
 import selectors
 import socket
@@ -35,7 +36,6 @@ from pileus.training.strategies.parameter_server.wire import (
     Seal,
 )
 
-_HOST = "127.0.0.1"
 _LOOK_S = 0.2
 _STRANGER_S = 5.0
 """To say who one is."""
@@ -51,9 +51,9 @@ def serve(job: Job, seat: Seat) -> None:
     """From an open port to the last word. PeerLost when a worker is gone."""
     faults = Faults(job, seat)
     faults.before_joining()
-    with socket.create_server((_HOST, 0), backlog=512) as ear:
-        seat.serve(f"{_HOST}:{ear.getsockname()[1]}", job.spec.engine.start_deadline_s)
-        server = _Server(job, seat, faults, ear)
+    with contextlib.closing(seat.listen()) as listener:
+        seat.serve(listener.address, job.spec.engine.start_deadline_s)
+        server = _Server(job, seat, faults, listener.socket)
         try:
             server.run()
         finally:
