@@ -20,57 +20,32 @@ import torch.distributed as dist
 from torch._C._distributed_c10d import TCPStore  # where torch.distributed, which does not name it, has it from
 from torch.nn.parallel import DistributedDataParallel
 
-from pileus.data.batches import Microbatch, share
+from pileus.data.batches import Microbatch
 from pileus.data.transforms.mix import Pairs
 from pileus.errors import Diverged, PeerLost
-from pileus.records.frame import crc32c
 from pileus.spec.run import RunSpec
-from pileus.training.checkpoint import Tensors
 from pileus.training.exchange.ports import Exchange
 from pileus.training.gradient import NUM_TOTALS, Totals
-from pileus.training.lanes import Lanes, Leaf, Seconds, lane_of, restore
+from pileus.training.lanes import Lanes, Leaf, lane_of
 from pileus.training.layout import aligned_zeros
 from pileus.training.network import Problem
-from pileus.training.reduction import AllReduce
+from pileus.training.replica import WholeReplica
 from pileus.training.seat import Gathering
 from pileus.training.strategies.ports import Task
-from pileus.training.tree import Node, Vector
-from pileus.training.update import Update, standing_in
+from pileus.training.tree import Vector
 
 
-class FastLearner:
-    tells_all = True
-    in_step = True
-    may_settle = True
-    shares = 0
-
+class FastLearner(WholeReplica):
     def __init__(self, spec: RunSpec, problem: Problem, gathering: Gathering, num_threads: int) -> None:
         torch.set_num_threads(num_threads)
-        self._exchange = gathering.exchange
+        super().__init__(spec, Lanes(spec, problem, 1), gathering.exchange)
         self._shape_HWC = problem.shape_HWC
-        self._reduction = AllReduce(self._exchange)
-        self._lanes = Lanes(spec, problem, 1)
-        self.layout = self._lanes.layout
-        self._update = Update(spec, self.layout)
-        self._update.begin(self._lanes.state)
         self._sums = aligned_zeros(self.layout.num_summed + NUM_TOTALS)
         """[mean gradient | statistics x samples | totals]; torch reduces the first region, we the others."""
-        deadline_s = spec.engine.silence_deadline_s
         with _told_as_lost(self._exchange.rank):
-            _join(self._exchange, gathering.host, deadline_s)
+            _join(self._exchange, gathering.host, spec.engine.silence_deadline_s)
             self._parallel = DistributedDataParallel(self._lanes.networks[0], broadcast_buffers=False)
         self._lane = lane_of(spec, self._lanes.networks[0], self.layout, self._lanes.state)
-
-    @property
-    def seconds(self) -> Seconds:
-        return self._lanes.seconds
-
-    @seconds.setter
-    def seconds(self, seconds: Seconds) -> None:
-        self._lanes.seconds = seconds
-
-    def held(self, task: Task) -> Node:
-        return share(self._exchange.rank, self._exchange.size, task.num_leaves)
 
     def step(self, task: Task, leaf: Leaf) -> Totals:
         started = time.perf_counter()
@@ -87,32 +62,6 @@ class FastLearner:
         self.seconds.compute += computed - started
         self.seconds.optimizer += time.perf_counter() - computed
         return totals
-
-    def settle(self) -> None:
-        return None
-
-    def evaluate(self, num_leaves: int, leaf: Leaf) -> Totals:
-        total = aligned_zeros(NUM_TOTALS)
-        held = share(self._exchange.rank, self._exchange.size, num_leaves)
-        with standing_in(self._update.average, self._lanes.state):
-            sums = self._lanes.sums(held, num_leaves, leaf, len(total))
-        self._reduction.agree(sums, num_leaves, total)
-        self._lanes.free(sums)
-        return Totals.of(total)
-
-    def tensors(self) -> Tensors:
-        return self._lanes.tensors() | self._update.tensors()
-
-    def restore(self, tensors: Tensors) -> None:
-        restore(self._lanes.tensors(), tensors)
-        self._update.begin(self._lanes.state)
-        restore(self._update.tensors(), tensors, all_of_them=False)
-
-    def fingerprint(self) -> str:
-        return self._lanes.fingerprint()
-
-    def mark(self) -> int:
-        return crc32c(self._lanes.state.view(np.uint8))
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):

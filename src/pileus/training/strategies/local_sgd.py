@@ -16,15 +16,14 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from pileus.data.batches import share
 from pileus.spec.run import LocalSgd, RunSpec
 from pileus.training.checkpoint import Tensors
 from pileus.training.compression import Plain, Sender, make_code
 from pileus.training.exchange.ports import Exchange
 from pileus.training.gradient import NUM_TOTALS, Totals
-from pileus.training.lanes import Lanes, Leaf, Seconds, restore
+from pileus.training.lanes import Lanes, Leaf, restore
 from pileus.training.layout import aligned_zeros
-from pileus.training.reduction import AllReduce
+from pileus.training.replica import Replica
 from pileus.training.strategies.ports import Task
 from pileus.training.tree import Node, Vector
 from pileus.training.update import Update
@@ -35,17 +34,14 @@ _OUTER = "optimizer/outer/"
 _NOTHING = Totals(0.0, 0.0, 0.0)
 
 
-class LocalLearner:
+class LocalLearner(Replica):
     tells_all = False
     in_step = False
 
     def __init__(self, spec: RunSpec, lanes: Lanes, exchange: Exchange) -> None:
         assert isinstance(spec.strategy, LocalSgd)
         self._strategy = spec.strategy
-        self._lanes = lanes
-        self._exchange = exchange
-        self._reduction = AllReduce(exchange)
-        self.layout = lanes.layout
+        super().__init__(lanes, exchange)
         self.may_settle = spec.strategy.steps is not None
         size = self.layout.num_summed
         self._update = Update(spec, self.layout)
@@ -55,7 +51,7 @@ class LocalLearner:
         self._velocity = aligned_zeros(self.layout.num_trained)
         self._code = make_code(spec.strategy)
         self._sender = Sender(self._code, size)
-        self._sum = aligned_zeros(size + NUM_TOTALS)
+        self._gradient = aligned_zeros(size + NUM_TOTALS)
         self._local_leaves = max(1, spec.num_microbatches // exchange.size)
         """Microbatches of one local step."""
         self._summed_leaves = self._round_steps = 0
@@ -67,17 +63,9 @@ class LocalLearner:
         self.rates = np.ones(exchange.size)
         """Of the workers in the last round, in samples a second; `held` follows it."""
 
-    @property
-    def seconds(self) -> Seconds:
-        return self._lanes.seconds
-
-    @seconds.setter
-    def seconds(self, seconds: Seconds) -> None:
-        self._lanes.seconds = seconds
-
     def held(self, task: Task) -> Node:
         if not self._strategy.balance:
-            return share(self._exchange.rank, self._exchange.size, task.num_leaves)
+            return self._even_share(task.num_leaves)
         return weighted_share(self._exchange.rank, self.rates, task.num_leaves)
 
     def step(self, task: Task, leaf: Leaf) -> Totals:
@@ -100,12 +88,7 @@ class LocalLearner:
         self._others = self._gathered()
 
     def evaluate(self, num_leaves: int, leaf: Leaf) -> Totals:
-        total = aligned_zeros(NUM_TOTALS)
-        held = share(self._exchange.rank, self._exchange.size, num_leaves)
-        sums = self._lanes.sums(held, num_leaves, leaf, len(total))
-        self._reduction.agree(sums, num_leaves, total)
-        self._lanes.free(sums)
-        return Totals.of(total)
+        return self._evaluated(num_leaves, leaf)
 
     def tensors(self) -> Tensors:
         outer = self.layout.named_arrays(self._velocity, _OUTER)
@@ -125,9 +108,6 @@ class LocalLearner:
                     view += left
                     rank += 1
 
-    def fingerprint(self) -> str:
-        return self._lanes.fingerprint()
-
     def mark(self) -> None:
         return None
 
@@ -136,21 +116,21 @@ class LocalLearner:
 
     def _add(self, held: Node, num_leaves: int, leaf: Leaf) -> Totals:
         """Add a share of a batch to what the next local step takes."""
-        sums = self._lanes.sums(held, num_leaves, leaf, len(self._sum))
+        sums = self._lanes.sums(held, num_leaves, leaf, len(self._gradient))
         own = _NOTHING
         for node in sorted(sums):
-            self._sum += sums[node]
+            self._gradient += sums[node]
             own += Totals.of(sums[node])
         self._lanes.free(sums)
         self._summed_leaves += held[1] - held[0]
         return own
 
     def _local_step(self) -> None:
-        samples = Totals.of(self._sum).samples
-        mean = self._sum[: self.layout.num_summed]
+        samples = Totals.of(self._gradient).samples
+        mean = self._gradient[: self.layout.num_summed]
         mean /= np.float32(samples)
         self._update.apply(self._lanes.state, mean, self._latest.lr, self._latest.global_step + 1)
-        self._sum[:] = 0.0
+        self._gradient[:] = 0.0
         self._summed_leaves = 0
 
     def _end_round(self) -> Totals:

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pileus.data.batches import share
 from pileus.records.frame import crc32c
 from pileus.spec.run import ParameterServer, RunSpec
 from pileus.training.checkpoint import Tensors
 from pileus.training.gradient import NUM_TOTALS, Totals
-from pileus.training.lanes import Lanes, Leaf, Seconds, restore
+from pileus.training.lanes import Lanes, Leaf, restore
 from pileus.training.layout import aligned_zeros
 from pileus.training.optimizers import Flat
-from pileus.training.reduction import AllReduce
+from pileus.training.replica import Replica
 from pileus.training.seat import Gathering
 from pileus.training.strategies.parameter_server.client import Caller, Request, Servers, Traffic
 from pileus.training.strategies.parameter_server.plan import Extent, extents
@@ -25,10 +24,10 @@ from pileus.training.strategies.parameter_server.shard import BUCKETS, bound_of,
 from pileus.training.strategies.parameter_server.wire import Head, Kind, Seal
 from pileus.training.strategies.ports import Task
 from pileus.training.tree import Node
-from pileus.training.update import Update, standing_in
+from pileus.training.update import Update
 
 
-class ServedLearner:
+class ServedLearner(Replica):
     """Rank 0 tells the servers what they start from; so they need neither the store nor the network."""
 
     tells_all = False
@@ -37,9 +36,7 @@ class ServedLearner:
 
     def __init__(self, spec: RunSpec, lanes: Lanes, gathering: Gathering) -> None:
         assert isinstance(spec.strategy, ParameterServer)
-        self._lanes = lanes
-        self._exchange = gathering.exchange
-        self.layout = lanes.layout
+        super().__init__(lanes, gathering.exchange)
         self.in_step = bound_of(spec.strategy) == 0
         self._rank = gathering.exchange.rank
         self._extents = extents(self.layout, len(gathering.servers))
@@ -65,16 +62,8 @@ class ServedLearner:
         self._histogram = np.zeros(BUCKETS, np.int64)
         self._told = np.zeros(BUCKETS, np.int64)
 
-    @property
-    def seconds(self) -> Seconds:
-        return self._lanes.seconds
-
-    @seconds.setter
-    def seconds(self, seconds: Seconds) -> None:
-        self._lanes.seconds = seconds
-
     def held(self, task: Task) -> Node:
-        return share(self._rank, self._exchange.size, task.num_leaves)
+        return self._even_share(task.num_leaves)
 
     def step(self, task: Task, leaf: Leaf) -> Totals:
         self._begin(task.global_step)
@@ -124,12 +113,7 @@ class ServedLearner:
         self.seconds.exchange += time.perf_counter() - started
 
     def evaluate(self, num_leaves: int, leaf: Leaf) -> Totals:
-        held, total = share(self._rank, self._exchange.size, num_leaves), aligned_zeros(NUM_TOTALS)
-        with standing_in(self._shared_average(), self._lanes.state):
-            sums = self._lanes.sums(held, num_leaves, leaf, NUM_TOTALS)
-        AllReduce(self._exchange).agree(sums, num_leaves, total)
-        self._lanes.free(sums)
-        return Totals.of(total)
+        return self._evaluated(num_leaves, leaf, self._shared_average())
 
     def tensors(self) -> Tensors:
         """Whole on rank 0 alone."""
@@ -141,9 +125,6 @@ class ServedLearner:
         if self._mirror:
             self._mirror.begin(self._lanes.state)
             restore(self._mirror.tensors(), tensors, all_of_them=False)
-
-    def fingerprint(self) -> str:
-        return self._lanes.fingerprint()
 
     def mark(self) -> int | None:
         return crc32c(self._lanes.state.view(np.uint8)) if self.in_step else None
