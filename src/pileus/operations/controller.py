@@ -167,6 +167,10 @@ class Controller:
     def _launched(self, attempt: int, workers: int) -> Launch:
         checkpoint = newest_whole(self._directory.store, self._observer.say)
         key = checkpoint.key if checkpoint else None
+        if attempt > 1:
+            self._observer.say(
+                f"going on from {key}" if key else "there is no checkpoint to go on from: beginning anew"
+            )
         self._directory.append("launch", attempt=attempt, engine=self._engine.name, workers=workers, checkpoint=key)
         job = Job(
             run_uri=self._directory.uri,
@@ -220,7 +224,8 @@ class Controller:
                 return None
             case Resumed():
                 self._directory.append("resumed", step=said.step, place=said.place)
-                self._observer.say(f"going on after step {said.step} from {said.place}")
+                if said.place == "memory":
+                    self._observer.say(f"going on after step {said.step}, which was kept in memory")
                 return None
             case Finished():
                 self._fingerprint = said.fingerprint

@@ -65,7 +65,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["docter"], "no command 'docter'; did you mean doctor"),
         (["qqqq"], "no command 'qqqq'. See `pileus --help`."),
-        (["doctor", "--jsno"], "no argument '--jsno'; did you mean --json?"),
+        (["doctor", "--jsno"], "no argument '--jsno'; did you mean --json"),
         (["doctor", "--js"], "no argument '--js'"),
         (["doctor", "extra"], "no argument 'extra'"),
     ],
