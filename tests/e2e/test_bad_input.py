@@ -74,6 +74,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("digits_cnn --set optimizer.name=sdg", ("sgd, adam, adamw", "'sdg'")),
         ("digits_cnn --set schedule=linear", ("constant, cosine", "'linear'")),
         ("digits_cnn --set strategy.mode=quick", ("strategy.mode", "exact", "'quick'")),
+        ("digits_cnn --set strategy.mode=sync", ("strategy.mode is one of exact, fast (got 'sync')",)),
         ("digits_cnn --set model=resnet", ("no model is called 'resnet'", "did you mean 'resnet9'")),
         ("digits_cnn --engine lokal", ("no engine is called 'lokal'", "did you mean 'local'")),
         ("digits_cnn --strategy ring", ("single, all_reduce", "'ring'")),

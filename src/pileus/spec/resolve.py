@@ -100,12 +100,13 @@ def _explained(message: str, tree: Mapping[str, Any], kind: type[Spec]) -> str:
         else:
             got = got.get(name) if isinstance(got, Mapping) else None
     if what.startswith("Invalid"):
-        return f"setting {place} is one of {', '.join(_choices(kind, place.split('.')))} (got {got!r})."
+        return f"setting {place} is one of {', '.join(_choices(kind, place.split('.'), tree))} (got {got!r})."
     return f"setting {place or 'of the run'}: {what[0].lower()}{what[1:]} (got {got!r})."
 
 
-def _choices(kind: Any, path: list[str]) -> list[str]:
-    """The values that a setting with a fixed choice can take."""
+def _choices(kind: Any, path: list[str], tree: Any) -> list[str]:
+    """The values that a setting with a fixed choice can take; in a family, of the member that is chosen."""
+    table = tree.get(path[0]) if isinstance(tree, Mapping) else None
     for field in msgspec.structs.fields(kind):
         members = _members(field.type)
         if field.encode_name == path[0] and not members:
@@ -113,8 +114,14 @@ def _choices(kind: Any, path: list[str]) -> list[str]:
         if field.encode_name == path[0]:
             configs = [member.__struct_config__ for member in members]
             tags = [str(config.tag) for config in configs if config.tag_field == path[1]]
-            return tags or [choice for member in members for choice in _choices(member, path[1:])]
+            chosen = [member for member in members if _is_chosen(member, table)] or members
+            return tags or [choice for member in chosen for choice in _choices(member, path[1:], table)]
     return []
+
+
+def _is_chosen(member: type[msgspec.Struct], table: Any) -> bool:
+    config = member.__struct_config__
+    return isinstance(table, Mapping) and config.tag_field is not None and table.get(config.tag_field) == config.tag
 
 
 def setting_names(kind: type[Spec] = RunSpec) -> list[str]:
