@@ -13,6 +13,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.house.markdown import blocks
 from tests.house.tree import ROOT
 
@@ -47,6 +49,7 @@ def run_all(document: Path, folder: Path) -> None:
         assert ended.returncode == 0, f"{document.name}:{line}: {words[1:]}\n{ended.stdout}\n{ended.stderr}"
 
 
+@pytest.mark.timeout(300)  # it trains six times
 def test_the_readme_does_what_it_says(tmp_path: Path) -> None:
     run_all(ROOT / "README.md", tmp_path)
 
