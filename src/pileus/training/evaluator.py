@@ -10,7 +10,7 @@ import time
 
 import numpy as np
 
-from pileus.data.batches import Microbatch, Part, load_part
+from pileus.data.batches import Part, load_part
 from pileus.data.ports import Split
 from pileus.errors import Damaged, UsageError
 from pileus.records.read import open_records
@@ -19,21 +19,26 @@ from pileus.store import open_store
 from pileus.training.checkpoint import Checkpoint, Position, Tensors, list_checkpoints, load_checkpoint
 from pileus.training.figures import note_validation, validated_epochs
 from pileus.training.gradient import NUM_TOTALS, Computes, Totals
-from pileus.training.lanes import WEIGHTS, Lanes, restore
+from pileus.training.lanes import WEIGHTS, Lanes, Leaf, restore
 from pileus.training.network import Problem, read_donor
 from pileus.training.seat import Seat
 from pileus.training.tree import Vector
 from pileus.training.update import AVERAGE
 
-SAMPLES = 256
+_SAMPLES = 256
 """In one leaf of an evaluation."""
 _LOOK_S = 0.2
 
 
-def leaves_of(part: Part) -> list[np.ndarray[tuple[int], np.dtype[np.int64]]]:
-    """Rows of a part, cut for its evaluation."""
+def evaluation_of(part: Part) -> tuple[int, Leaf]:
+    """Of how many leaves the evaluation of a part is, and what computes one."""
     rows = np.arange(len(part))
-    return [rows[first : first + SAMPLES] for first in range(0, len(part), SAMPLES)]
+    leaves = [rows[first : first + _SAMPLES] for first in range(0, len(part), _SAMPLES)]
+
+    def leaf(lane: Computes, index: int, into: Vector) -> None:
+        lane.evaluate(part.plain(leaves[index]), into)
+
+    return len(leaves), leaf
 
 
 class Evaluator:
@@ -112,14 +117,9 @@ class Evaluator:
         names = [name for name in tensors if name.startswith(AVERAGE)]
         averaged = {WEIGHTS + name.removeprefix(AVERAGE): tensors[name] for name in names}
         restore(self._lanes.tensors(), tensors | averaged)
-        leaves = leaves_of(self._part)
-
-        def leaf(lane: Computes, index: int, into: Vector) -> None:
-            microbatch: Microbatch = self._part.plain(leaves[index])
-            lane.evaluate(microbatch, into)
-
-        sums = self._lanes.sums((0, len(leaves)), len(leaves), leaf, NUM_TOTALS)
-        return Totals.of(sums[0, len(leaves)])
+        num_leaves, leaf = evaluation_of(self._part)
+        sums = self._lanes.sums((0, num_leaves), num_leaves, leaf, NUM_TOTALS)
+        return Totals.of(sums[0, num_leaves])
 
 
 def _fingerprint(checkpoint: Checkpoint, epochs: int) -> str | None:

@@ -18,9 +18,18 @@ _VALIDATION = "validation/"
 
 def read_figures(store: Store) -> list[EpochDone]:
     """In the order of epochs, with what an evaluator has found. Damaged where a line cannot be read."""
+    figures = _noted(store)
+    if all(done.validation_loss is not None for done in figures):
+        return figures
+    told = validated_epochs(store)
+    return [_completed(store, done) if done.epoch in told else done for done in figures]
+
+
+def _noted(store: Store) -> list[EpochDone]:
+    """As rank 0 noted them."""
     try:
         lines = store.get(_KEY).content.splitlines()
-        figures = [msgspec.json.decode(line, type=EpochDone) for line in lines if line]
+        return [msgspec.json.decode(line, type=EpochDone) for line in lines if line]
     except NotFound:
         return []
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -28,15 +37,11 @@ def read_figures(store: Store) -> list[EpochDone]:
             f"{plain_place(store.uri)}/{_KEY} is damaged ({error}); delete it: the past epochs' figures go, "
             "the weights stay."
         ) from error
-    if all(done.validation_loss is not None for done in figures):
-        return figures
-    told = validated_epochs(store)
-    return [_completed(store, done) if done.epoch in told else done for done in figures]
 
 
 def note_figures(store: Store, done: EpochDone) -> None:
     """Put an epoch behind those before it; of later ones, which are trained again, nothing stays."""
-    lines = [each for each in read_figures(store) if each.epoch < done.epoch] + [done]
+    lines = [each for each in _noted(store) if each.epoch < done.epoch] + [done]
     store.put(_KEY, b"".join(msgspec.json.encode(each) + b"\n" for each in lines))
 
 

@@ -86,10 +86,7 @@ class Lane:
         gradient = into[: self._layout.num_trained]
         if not (math.isfinite(loss.item()) and math.isfinite(np.dot(gradient, gradient))):
             what = "gradient" if math.isfinite(loss.item()) else "loss"
-            raise Diverged(
-                f"the {what} is not finite at step {seeds[1]}, microbatch {seeds[2]}; the last checkpoint is kept: "
-                "lower optimizer.lr, raise warmup_epochs or set clip_norm."
-            )
+            raise diverged(what, f"step {seeds[1]}, microbatch {seeds[2]}")
 
     def forward(
         self, microbatch: Microbatch, seeds: tuple[int, int, int], into: Vector, through: nn.Module | None = None
@@ -135,6 +132,13 @@ class Lane:
         answers = logits_NK.detach().argmax(dim=1).numpy()
         correct = np.count_nonzero(answers == _main_labels(microbatch))
         into[-NUM_TOTALS:] = Totals(loss.item(), float(correct), len(answers))
+
+
+def diverged(what: str, place: str) -> Diverged:
+    return Diverged(
+        f"the {what} is not finite at {place}; the last checkpoint is kept: "
+        "lower optimizer.lr, raise warmup_epochs or set clip_norm."
+    )
 
 
 def _loss_sum(logits_NK: torch.Tensor, microbatch: Microbatch, smoothing: float) -> torch.Tensor:

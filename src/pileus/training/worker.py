@@ -17,7 +17,8 @@ from pileus.spec.job import EpochDone, Finished, Job, Resumed, Stopped
 from pileus.spec.run import RunSpec
 from pileus.store import open_store
 from pileus.training.checkpoint import Position, describe_checkpoint, load_checkpoint
-from pileus.training.evaluator import leaves_of
+from pileus.training.evaluator import evaluation_of
+from pileus.training.exchange.collect import all_gather
 from pileus.training.exchange.ports import Exchange
 from pileus.training.faults import Faults
 from pileus.training.figures import note_figures
@@ -106,6 +107,7 @@ class Worker:
         self._take_up()
         while self.position.epoch < self._spec.epochs and not self._is_enough:
             if not self._epoch():
+                self._settle()
                 self._checkpoint()
                 self._saved()
                 self._release(None)
@@ -279,12 +281,7 @@ class Worker:
         if not len(part):
             return None, None
         started = time.perf_counter()
-        leaves = leaves_of(part)
-
-        def leaf(lane: Computes, index: int, into: Vector) -> None:
-            lane.evaluate(part.plain(leaves[index]), into)
-
-        totals = self._learner.evaluate(len(leaves), leaf)
+        totals = self._learner.evaluate(*evaluation_of(part))
         self._phases["validation"] += time.perf_counter() - started
         return totals.loss / totals.samples, totals.correct / totals.samples
 
@@ -303,8 +300,8 @@ class Worker:
         self._phases["checkpoint"] += time.perf_counter() - started
 
     def _checkpoint(self, validation_loss: float | None = None) -> None:
+        """Of a settled state."""
         started = time.perf_counter()
-        self._settle()
         self._page()
         if self._saving is not None:
             self._saving.checkpoint(self._present(), self._learner.fingerprint(), validation_loss)
@@ -333,8 +330,5 @@ class Worker:
 
 def summed(exchange: Exchange, own: Totals) -> Totals:
     """Over all workers, in the order of ranks: the same on each."""
-    peers = [rank for rank in range(exchange.size) if rank != exchange.rank]
-    mine = np.asarray(own, np.float64)
-    told = {peer: np.empty_like(mine) for peer in peers} | {exchange.rank: mine}
-    exchange.swap({peer: [mine] for peer in peers}, {peer: [told[peer]] for peer in peers})
-    return Totals(*(float(value) for value in np.sum([told[rank] for rank in sorted(told)], axis=0)))
+    told = all_gather(exchange, np.asarray(own, np.float64))
+    return Totals(*(float(value) for value in np.sum(told, axis=0)))

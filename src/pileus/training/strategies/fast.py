@@ -22,10 +22,10 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pileus.data.batches import Microbatch
 from pileus.data.transforms.mix import Pairs
-from pileus.errors import Diverged, PeerLost
+from pileus.errors import PeerLost
 from pileus.spec.run import RunSpec
 from pileus.training.exchange.ports import Exchange
-from pileus.training.gradient import NUM_TOTALS, Totals
+from pileus.training.gradient import NUM_TOTALS, Totals, diverged
 from pileus.training.lanes import Lanes, Leaf, lane_of
 from pileus.training.layout import aligned_zeros
 from pileus.training.network import Problem
@@ -81,10 +81,7 @@ class FastLearner(WholeReplica):
         if not weight:
             tail.zero_()
         elif not math.isfinite(loss.item()):
-            raise Diverged(
-                f"the loss is not finite at step {task.global_step}; the last checkpoint is kept: "
-                "lower optimizer.lr, raise warmup_epochs or set clip_norm."
-            )
+            raise diverged("loss", f"step {task.global_step}")
         self._sums[-NUM_TOTALS:] += flags
         pending = dist.all_reduce(tail, async_op=True)
         mean = loss * (weight * self._exchange.size / task.num_samples)
@@ -140,9 +137,8 @@ def _told_as_lost(rank: int) -> Iterator[None]:
     """torch tells of a lost peer by a RuntimeError of many lines."""
     try:
         yield
-    except dist.DistError as error:
-        raise PeerLost(f"rank {rank} lost a peer: {str(error).splitlines()[0]}") from error
     except RuntimeError as error:
-        if "gloo" not in str(error).lower() and "connection" not in str(error).lower():
+        told = str(error).lower()
+        if not (isinstance(error, dist.DistError) or "gloo" in told or "connection" in told):
             raise
         raise PeerLost(f"rank {rank} lost a peer: {str(error).splitlines()[0]}") from error

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from pileus.spec.run import LocalSgd, RunSpec
 from pileus.training.checkpoint import Tensors
 from pileus.training.compression import Plain, Sender, make_code
+from pileus.training.exchange.collect import all_gather
 from pileus.training.exchange.ports import Exchange
 from pileus.training.gradient import NUM_TOTALS, Totals
 from pileus.training.lanes import Lanes, Leaf, restore
@@ -188,16 +189,9 @@ class LocalLearner(Replica):
 
     def _measure(self) -> None:
         """Have all know the speed of each in this round."""
-        exchange = self._exchange
-        peers = [rank for rank in range(exchange.size) if rank != exchange.rank]
-        told = {rank: np.ones(1, np.float64) for rank in range(exchange.size)}
-        if self._round.samples:
-            told[exchange.rank][0] = self._round.samples / max(self._round_s, 1e-9)
-        else:
-            told[exchange.rank][0] = self.rates[exchange.rank]
-        mine = told[exchange.rank]
-        exchange.swap({peer: [mine] for peer in peers}, {peer: [told[peer]] for peer in peers})
-        self.rates = np.concatenate([told[rank] for rank in range(exchange.size)])
+        before = float(self.rates[self._exchange.rank])
+        rate = self._round.samples / max(self._round_s, 1e-9) if self._round.samples else before
+        self.rates = np.concatenate(all_gather(self._exchange, np.asarray([rate])))
         self.shares += 1
 
     def _own(self) -> Tensors:
