@@ -6,13 +6,10 @@ import fcntl
 import json
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from pileus.bench.folder import Tell
 from pileus.bench.reading import study as studying
 from pileus.bench.reading.design import Factors, all_trials, places_of
 from pileus.bench.reading.request import Request
@@ -21,25 +18,11 @@ from pileus.bench.reading.study import Study, run_study, run_trial
 from pileus.bench.reading.trial import Outcome, Task
 from pileus.errors import Interrupted, UsageError
 from tests.unit.bench.reading.small import OUTCOME, cell_of, photographs, task_of, written_set
+from tests.unit.bench.watching import Silent
 
 FACTORS = Factors(batch_size=(2, 4), batches=(1, 2), readers=(1,), cache=("warm",), repetitions=1)
 """Eight trials."""
 KEPT = {"README.md", "environment.json", "figures.json", "report.html", "results.csv", "trials.json"}
-
-
-class Silent:
-    """Who watches, and says how far the trials are."""
-
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.done: list[int] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    @contextmanager
-    def progress(self, title: str, unit: str) -> Iterator[Tell]:
-        yield lambda done, total: self.done.append(done) if unit == "trials" else None
 
 
 def study(out: Path, watch: Silent | None = None, **changes: object) -> Study:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
 
-from pileus.bench.folder import Tell
 from pileus.bench.training import study as studying
 from pileus.bench.training.design import Request, design_of
 from pileus.bench.training.results import Results
@@ -20,24 +17,12 @@ from pileus.data.sources.open import open_source
 from pileus.errors import Interrupted, UsageError
 from pileus.records.read import open_records
 from tests.unit.bench.training.small import REQUEST, outcome
+from tests.unit.bench.watching import Silent
 
 QUICK = msgspec.structs.replace(REQUEST, rounds=2, steps=2)
 """Ten trials."""
 TRIALS = design_of(QUICK).trials
 KEPT = {"README.md", "environment.json", "figures.json", "report.html", "results.jsonl", "trials.json"}
-
-
-class Silent:
-    def __init__(self) -> None:
-        self.said: list[str] = []
-        self.done: list[int] = []
-
-    def say(self, text: str) -> None:
-        self.said.append(text)
-
-    @contextmanager
-    def progress(self, title: str, unit: str) -> Iterator[Tell]:
-        yield lambda done, total: self.done.append(done) if unit == "trials" else None
 
 
 def study(out: Path, watch: Silent | None = None, request: Request = QUICK) -> Study:
