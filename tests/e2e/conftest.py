@@ -16,8 +16,12 @@ from pileus.data.sources.strokes import load_strokes
 from pileus.preprocessing.strokes import rasterise
 from pileus.spec.preprocessing import Drawing, Picture
 from pileus.store import open_store
+from tests.e2e.digits import digits, fingerprint
 from tests.e2e.serving import served
 from tests.unit.bundles.nets import SmallNet, describe
+
+__all__ = ["digits", "fingerprint"]
+"""Fixtures of this folder that are made elsewhere."""
 
 
 @pytest.fixture(scope="session")

@@ -13,11 +13,9 @@ from pileus.operations.runs import find_run, verify_run
 from pileus.operations.train import resume, train
 from tests.e2e.running import (
     assert_told,
-    fault_free_fingerprint,
     here,
     trial_spec,
     trial_words,
-    write_digits,
     write_pictures,
 )
 
@@ -28,16 +26,6 @@ Capture = pytest.CaptureFixture[str]
 def in_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_digits(tmp_path_factory.mktemp("digits") / "records")
-
-
-@pytest.fixture(scope="module")
-def fingerprint(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return fault_free_fingerprint(digits, tmp_path_factory.mktemp("fault-free"))
 
 
 @pytest.fixture(scope="module")

@@ -22,24 +22,12 @@ from tests.e2e.running import (
     Ended,
     alone,
     assert_told,
-    fault_free_fingerprint,
     here,
     trial_words,
-    write_digits,
     write_pictures,
 )
 
 Capture = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_digits(tmp_path_factory.mktemp("digits") / "records")
-
-
-@pytest.fixture(scope="module")
-def fingerprint(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return fault_free_fingerprint(digits, tmp_path_factory.mktemp("fault-free"))
 
 
 def command_told(ended: Ended) -> list[str]:

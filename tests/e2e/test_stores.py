@@ -19,10 +19,8 @@ from tests.e2e.running import (
     STEPS_PER_EPOCH,
     Begun,
     alone,
-    fault_free_fingerprint,
     trial_spec,
     trial_words,
-    write_digits,
 )
 from tests.e2e.serving import served
 from tests.servers.hdfs import hdfs
@@ -41,16 +39,6 @@ def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
 def hdfs_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with hdfs(tmp_path_factory.mktemp("hdfs")) as address:
         yield address
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_digits(tmp_path_factory.mktemp("digits") / "records")
-
-
-@pytest.fixture(scope="module")
-def fingerprint(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return fault_free_fingerprint(digits, tmp_path_factory.mktemp("fault-free"))
 
 
 @pytest.fixture

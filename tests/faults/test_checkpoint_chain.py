@@ -22,10 +22,8 @@ from tests.e2e.running import (
     Begun,
     alone,
     assert_told,
-    fault_free_fingerprint,
     here,
     trial_words,
-    write_digits,
 )
 
 Capture = pytest.CaptureFixture[str]
@@ -36,16 +34,6 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
 os.execv(sys.argv[2], sys.argv[2:])
 """
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_digits(tmp_path_factory.mktemp("digits") / "records")
-
-
-@pytest.fixture(scope="module")
-def fingerprint(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return fault_free_fingerprint(digits, tmp_path_factory.mktemp("fault-free"))
 
 
 @pytest.fixture(scope="module")

@@ -23,10 +23,8 @@ from tests.e2e.running import (
     STEPS_PER_EPOCH,
     Begun,
     assert_told,
-    fault_free_fingerprint,
     trial_spec,
     trial_words,
-    write_digits,
 )
 
 _LAST_STEP = EPOCHS * STEPS_PER_EPOCH - 1
@@ -41,16 +39,6 @@ from pileus.spec.run import RunSpec
 spec = msgspec.json.decode(sys.argv[1], type=RunSpec)
 train(spec, runs=sys.argv[2], name="trial", faults=msgspec.json.decode(sys.argv[3], type=tuple[Fault, ...]))
 """
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_digits(tmp_path_factory.mktemp("digits") / "records")
-
-
-@pytest.fixture(scope="module")
-def fingerprint(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    return fault_free_fingerprint(digits, tmp_path_factory.mktemp("fault-free"))
 
 
 @pytest.fixture

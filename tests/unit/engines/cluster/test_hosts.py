@@ -23,7 +23,7 @@ from pileus.operations.observer import Observer
 from pileus.operations.runs import find_run, verify_run
 from pileus.operations.train import TrainResult, train
 from pileus.spec.job import Fault
-from tests.e2e.running import PILEUS, environment, fault_free_fingerprint, trial_spec, trial_words, write_digits
+from tests.e2e.running import PILEUS, environment, trial_spec, trial_words
 
 _DEADLINE_S = 90.0
 
@@ -67,17 +67,6 @@ class Hosts:
         for process in self.processes.values():
             process.kill()
             process.communicate()
-
-
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_digits(tmp_path_factory.mktemp("digits") / "records")
-
-
-@pytest.fixture(scope="module")
-def fingerprint(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Of one worker."""
-    return fault_free_fingerprint(digits, tmp_path_factory.mktemp("fault-free"))
 
 
 @pytest.fixture
