@@ -6,6 +6,7 @@ container is told at first sight is its host's.
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ from pileus.spec.values import Spec
 _UNLIMITED_BYTES = 1 << 60
 _BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """As Linux names them, on x86 and on ARM."""
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Options of mallopt(3)."""
+_NEVER_BYTES = 1 << 30
+"""Larger than what one tensor of a step takes."""
 
 
 class Cores(Spec, frozen=True, kw_only=True):
@@ -60,6 +66,18 @@ def has_bf16(root: Path = Path("/")) -> bool | None:
         if name.strip() in ("flags", "Features"):
             return not _BF16.isdisjoint(words.split())
     return None
+
+
+def keep_freed_memory() -> bool:
+    """Have the C library keep what this process frees, for its next allocations; False where it cannot be told to.
+
+    glibc gives memory back at the end of a step that the next one asks for again, and each of its pages is a fault and
+    zeroed anew: of small networks that is up to half of the time. The process keeps the most that it ever needed.
+    """
+    change = getattr(ctypes.CDLL(None), "mallopt", None)
+    if change is None:
+        return False
+    return all(change(option, _NEVER_BYTES) for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD))
 
 
 def _read_quota(root: Path) -> float | None:

@@ -18,6 +18,7 @@ from typing import NoReturn
 from pileus.engines.processes.channel import Channel, Posting
 from pileus.engines.processes.memory import Memory
 from pileus.errors import PeerLost
+from pileus.machine import keep_freed_memory
 from pileus.spec.job import Beat, Job, Joined, Leaving, Order, Peers, Report, Stop
 from pileus.training.exchange.ports import Alone
 from pileus.training.exchange.sockets import Listener
@@ -112,6 +113,7 @@ def live(channel_descriptor: int, stderr_descriptor: int) -> NoReturn:
     os.dup2(stderr_descriptor, 1)
     os.dup2(stderr_descriptor, 2)
     os.close(stderr_descriptor)
+    keep_freed_memory()
     try:
         channel = Channel(socket.socket(fileno=channel_descriptor))
         postings, (first, second, *ears) = channel.receive_with(Posting, 3)
