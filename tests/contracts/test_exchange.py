@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pileus.errors import PeerLost
+from pileus.training.exchange import sockets
 from pileus.training.exchange.ports import Exchange
 from pileus.training.exchange.sockets import Listener
 from pileus.training.exchange.threads import Meeting
@@ -24,6 +25,13 @@ def by_threads(size: int, deadline_s: float) -> list[Exchange]:
     return [meeting.end(rank) for rank in range(size)]
 
 
+def by_sockets_alone(size: int, deadline_s: float) -> list[Exchange]:
+    """As between hosts, which share no memory."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sockets, "new_outbox", lambda: None)
+        return by_sockets(size, deadline_s)
+
+
 def by_sockets(size: int, deadline_s: float) -> list[Exchange]:
     ears = [Listener() for _ in range(size)]
     addresses = tuple(ear.address for ear in ears)
@@ -32,7 +40,7 @@ def by_sockets(size: int, deadline_s: float) -> list[Exchange]:
         return [call.result() for call in calls]
 
 
-@pytest.fixture(params=[by_threads, by_sockets])
+@pytest.fixture(params=[by_threads, by_sockets, by_sockets_alone])
 def gang(request: pytest.FixtureRequest) -> Gang:
     return request.param  # type: ignore[no-any-return]
 
@@ -75,6 +83,27 @@ def test_large_arrays_sent_both_ways_at_once_do_not_block(gang: Gang) -> None:
     calls = [lambda r=r: ends[r].swap({1 - r: [sent[r]]}, {1 - r: [got[r]]}) for r in range(2)]
     assert together(calls) == [None, None]
     assert (got[0] == sent[1]).all() and (got[1] == sent[0]).all()
+    closed(ends)
+
+
+def test_large_frames_one_way_are_not_overwritten_before_they_are_taken(gang: Gang) -> None:
+    ends = gang(2, 20.0)
+    sizes = [20_000, 30_000, 25_000, 200_000, 10_000, 200_000]
+    sent = [np.full(size, number + 1, np.float32) for number, size in enumerate(sizes)]
+    got = [np.zeros_like(array) for array in sent]
+    ends[0].swap({1: sent[:1]}, {})
+    ends[0].swap({1: sent[1:2]}, {})
+
+    def send() -> None:
+        for array in sent[2:]:
+            ends[0].swap({1: [array]}, {})
+
+    def receive() -> None:
+        for array in got:
+            ends[1].swap({}, {0: [array]})
+
+    assert together([send, receive]) == [None, None]
+    assert all((theirs == mine).all() for theirs, mine in zip(got, sent, strict=True))
     closed(ends)
 
 
@@ -143,6 +172,7 @@ def test_one_of_another_session_is_refused() -> None:
 
     thread = threading.Thread(target=first)
     thread.start()
-    ears[1].connect(1, addresses, "another", 5.0).close()
+    with pytest.raises(PeerLost, match="rank 1 lost rank 0 as the gang met"):
+        ears[1].connect(1, addresses, "another", 5.0)
     thread.join(10)
     assert len(outcome) == 1

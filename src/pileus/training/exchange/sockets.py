@@ -1,8 +1,9 @@
 """Workers as processes, on one host or several: one TCP connection between each two.
 
-A frame is `magic, session tag, number of the swap, length` and then the arrays' bytes; no pickle. A peer that is out
-of step, of another session or of another attempt is refused. Sending and receiving go on side by side, so that two
-workers that send to each other at once cannot block each other.
+A frame is `magic, session tag, number, frames taken, length, place` and then the arrays' bytes; no pickle. Between
+processes of one host the bytes of a large frame lie in memory, at `place`, and do not follow it. A peer that is out of
+step, of another session or of another attempt is refused. Sending and receiving go on side by side, so that two workers
+that send to each other at once cannot block each other.
 
 A peer that is slow and one that cannot be reached both send nothing. They are told apart by the system of the peer's
 host, which answers the probes of a connection however busy the peer is.
@@ -16,16 +17,21 @@ import selectors
 import socket
 import struct
 import time
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from numpy.typing import NDArray
 
 from pileus.errors import PeerLost
 from pileus.spec.values import digest
+from pileus.training.exchange.memory import NO_OFFER, OFFER_BYTES, Inbox, Outbox, new_outbox
 from pileus.training.exchange.ports import Buffers
 
-_FRAME = struct.Struct("<4s8sIQ")
-_MAGIC = b"PLX1"
+_FRAME = struct.Struct("<4s8sIIQQ")
+_MAGIC = b"PLX2"
+_THROUGH_MEMORY_BYTES = 32 * 1024
+"""From this size of a frame on; below it a second look costs more than the copies."""
+_YES, _NO = b"y", b"n"
 _HELLO = struct.Struct("<4s32sII")
 _UNREACHABLE_S = 20.0
 _PROBES = 3
@@ -63,6 +69,7 @@ class Listener:
             while len(links) < len(addresses) - 1:
                 peer, link = self._answer(rank, secret, len(addresses), until)
                 links[peer] = link
+            boxes = _boxes(rank, links, until)
         except BaseException:
             for link in links.values():
                 link.close()
@@ -71,7 +78,7 @@ class Listener:
             self.close()
         for link in links.values():
             probe(link, unreachable_s)
-        return SocketExchange(rank, links, secret[:8], deadline_s)
+        return SocketExchange(rank, links, boxes, secret[:8], deadline_s)
 
     def _answer(self, rank: int, secret: bytes, size: int, until: float) -> tuple[int, socket.socket]:
         """The next caller that knows the session; strangers are hung up on."""
@@ -89,15 +96,37 @@ class Listener:
             link.close()
 
 
+class _Boxes(NamedTuple):
+    """The memory between this process and a peer; None: there is none in that direction."""
+
+    out: Outbox | None
+    into: Inbox | None
+
+    def close(self) -> None:
+        for box in self:
+            if box is not None:
+                box.close()
+
+
 class SocketExchange:
-    def __init__(self, rank: int, links: dict[int, socket.socket], tag: bytes, deadline_s: float) -> None:
+    def __init__(
+        self,
+        rank: int,
+        links: dict[int, socket.socket],
+        boxes: Mapping[int, _Boxes],
+        tag: bytes,
+        deadline_s: float,
+    ) -> None:
         self.rank = rank
         self.size = len(links) + 1
         self._links = links
+        self._boxes = dict(boxes)
         self._tag = tag
         self._deadline_s = deadline_s
         self._sent = dict.fromkeys(links, 0)
         self._received = dict.fromkeys(links, 0)
+        self._taken = dict.fromkeys(links, 0)
+        """Of the frames sent to a peer, how many it had taken when it sent its last."""
         for link in links.values():
             link.setblocking(False)
             link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -124,6 +153,8 @@ class SocketExchange:
     def close(self) -> None:
         for link in self._links.values():
             link.close()
+        while self._boxes:
+            self._boxes.popitem()[1].close()
 
     def _watch(
         self, selector: selectors.BaseSelector, peer: int, writers: dict[int, Any], readers: dict[int, Any]
@@ -140,9 +171,16 @@ class SocketExchange:
 
     def _frame(self, peer: int, arrays: Any) -> list[memoryview]:
         views = [_bytes(array) for array in arrays]
-        header = _FRAME.pack(_MAGIC, self._tag, self._sent[peer], sum(view.nbytes for view in views))
+        length = sum(view.nbytes for view in views)
+        place = self._put(peer, views) if length >= _THROUGH_MEMORY_BYTES else None
+        head = _MAGIC, self._tag, self._sent[peer], self._received[peer], length, place or 0
         self._sent[peer] += 1
-        return [memoryview(header), *views]
+        return [memoryview(_FRAME.pack(*head)), *(views if place is None else [])]
+
+    def _put(self, peer: int, views: list[memoryview]) -> int | None:
+        """Where in memory the bytes lie for the peer; None: they must be sent."""
+        out, untaken = self._boxes[peer].out, self._sent[peer] - self._taken[peer]
+        return out.put(views, all_taken=not untaken) if out is not None and untaken < 2 else None
 
     def _write(self, peer: int, views: list[memoryview]) -> bool:
         """True when all is sent."""
@@ -175,13 +213,18 @@ class SocketExchange:
         return True
 
     def _check(self, peer: int, reading: _Reading) -> None:
-        magic, tag, number, length = _FRAME.unpack(reading.header)
+        magic, tag, number, taken, length, place = _FRAME.unpack(reading.header)
         expected = (_MAGIC, self._tag, self._received[peer], reading.expected)
         if (magic, tag, number, length) != expected:
             raise PeerLost(
                 f"rank {self.rank} refused rank {peer}: its frame (number {number}, {length} bytes) is not the one due "
                 f"(number {self._received[peer]}, {reading.expected} bytes); it is out of step or of another attempt."
             )
+        self._taken[peer] = taken
+        if place:
+            into = self._boxes[peer].into
+            if into is None or not into.take(place, reading.body()):
+                raise PeerLost(f"rank {self.rank} refused rank {peer}: it names memory that is not there.")
 
 
 class _Reading:
@@ -202,6 +245,11 @@ class _Reading:
     def target(self) -> memoryview:
         return self._views[0]
 
+    def body(self) -> list[memoryview]:
+        """All of it, right after the header: it is filled by the caller, and so nothing more is awaited."""
+        body, self._views = self._views, []
+        return body
+
     def took(self, count: int) -> bool:
         """True when this ended the header."""
         self._views[0] = self._views[0][count:]
@@ -210,6 +258,37 @@ class _Reading:
         self._views.pop(0)
         ended_header, self._in_header = self._in_header, False
         return ended_header
+
+
+def _boxes(rank: int, links: Mapping[int, socket.socket], until: float) -> dict[int, _Boxes]:
+    """Agree with every peer on the memory between it and this process, each direction by itself."""
+    outs = {peer: new_outbox() for peer in links}
+    intos: dict[int, Inbox | None] = {}
+    boxes: dict[int, _Boxes] = {}
+    peer = rank
+    try:
+        for peer, link in links.items():
+            out = outs[peer]
+            link.sendall(out.offer if out is not None else NO_OFFER)
+        for peer, link in links.items():
+            link.settimeout(_left(until, f"rank {rank} waited for its peers' offers"))
+            intos[peer] = Inbox.of(_read(link, OFFER_BYTES))
+            link.sendall(_YES if intos[peer] is not None else _NO)
+        for peer, link in links.items():
+            link.settimeout(_left(until, f"rank {rank} waited for its peers' answers"))
+            agreed = _read(link, 1) == _YES
+            boxes[peer] = _Boxes(outs[peer] if agreed else None, intos[peer])
+    except BaseException as error:
+        for out_or_into in (*outs.values(), *intos.values()):
+            if out_or_into is not None:
+                out_or_into.close()
+        if isinstance(error, OSError):
+            raise PeerLost(f"rank {rank} lost rank {peer} as the gang met: {error.strerror or error}.") from error
+        raise
+    for peer, out in outs.items():
+        if out is not None and boxes[peer].out is None:
+            out.close()
+    return boxes
 
 
 def _bytes(array: NDArray[Any]) -> memoryview:
