@@ -71,6 +71,7 @@ class Lane:
         self._network = network
         self._layout = layout
         self._parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        self._between = layout.between_parameters()
         self._norms = [norm for _, norm in batch_norms(network)]
         self._label_smoothing = label_smoothing
         self._bf16 = bf16
@@ -82,7 +83,7 @@ class Lane:
         `seeds` is (seed, global step, microbatch). Diverged where the loss or the gradient is not finite.
         """
         loss = self.forward(microbatch, seeds, into)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self.backward(loss, into)
         gradient = into[: self._layout.num_trained]
         if not (math.isfinite(loss.item()) and math.isfinite(np.dot(gradient, gradient))):
             what = "gradient" if math.isfinite(loss.item()) else "loss"
@@ -91,21 +92,32 @@ class Lane:
     def forward(
         self, microbatch: Microbatch, seeds: tuple[int, int, int], into: Vector, through: nn.Module | None = None
     ) -> torch.Tensor:
-        """The summed loss, whose backward pass adds the gradient to `into`; statistics and totals are written now.
-
-        `through` is called in place of the network that it wraps.
-        """
+        """The summed loss; statistics and totals are written now. `through` is called for the network that it wraps."""
         self._network.train()
         for index, dropout in enumerate(self._dropouts):
             dropout.generator.manual_seed(stream(_DROPOUT, *seeds, index) >> 1)
-        into[:] = 0.0
-        flat = torch.from_numpy(into)
-        for parameter, view in zip(self._parameters, self._layout.views(flat, self._layout.parameters), strict=True):
-            parameter.grad = view
+        into[self._layout.num_trained :] = 0.0
         logits_NK, loss = self._loss(microbatch, through or self._network)
         self._write_totals(logits_NK, loss, microbatch, into)
-        self._write_statistics(len(microbatch.labels_N), flat)
+        self._write_statistics(len(microbatch.labels_N), torch.from_numpy(into))
         return loss
+
+    def backward(self, loss: torch.Tensor, into: Vector) -> None:
+        """Write the gradient of a loss into the first region of `into`.
+
+        Torch makes each gradient anew, and it is moved once: to add it to a zeroed view would move it twice.
+        """
+        for parameter in self._parameters:
+            parameter.grad = None
+        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        into[self._between] = 0.0
+        views = self._layout.views(torch.from_numpy(into), self._layout.parameters)
+        for parameter, view in zip(self._parameters, views, strict=True):
+            if parameter.grad is None:  # it has no part in the loss
+                view.zero_()
+            else:
+                view.copy_(parameter.grad)
+                parameter.grad = None
 
     def evaluate(self, microbatch: Microbatch, into: Vector) -> None:
         """Write the totals alone into `into`, (NUM_TOTALS,)."""

@@ -56,6 +56,13 @@ class Layout:
     def slots(self) -> tuple[Slot, ...]:
         return self.parameters + self.statistics + self.fixed
 
+    def between_parameters(self) -> NDArray[np.intp]:
+        """Where the padding lies in the first region."""
+        starts = [*(slot.start for slot in self.parameters[1:]), self.num_trained]
+        return np.concatenate(
+            [np.arange(slot.stop, start) for slot, start in zip(self.parameters, starts, strict=True)]
+        )
+
     def views(self, flat: Tensor, slots: Iterable[Slot]) -> list[Tensor]:
         return [flat[slot.start : slot.stop].view(slot.shape) for slot in slots]
 

@@ -84,8 +84,7 @@ class FastLearner(WholeReplica):
             raise diverged("loss", f"step {task.global_step}")
         self._sums[-NUM_TOTALS:] += flags
         pending = dist.all_reduce(tail, async_op=True)
-        mean = loss * (weight * self._exchange.size / task.num_samples)
-        mean.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
+        self._lane.backward(loss * (weight * self._exchange.size / task.num_samples), self._sums)
         pending.wait()
 
 
