@@ -5,6 +5,8 @@ What is exact besides is asked for in test_engine.py.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -50,16 +52,18 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("runs"))
 
 
+Trained = Callable[[str], TrainResult]
+
+
 @pytest.fixture(scope="module")
-def without_faults(runs: str) -> dict[str, TrainResult]:
-    """Filled by the first test."""
-    return {}
+def without_faults(runs: str) -> Trained:
+    """A run by each strategy, which is trained when it is first asked for."""
+    return functools.cache(lambda name: train(spec_of(name), runs=runs, name=name))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_it_learns_and_every_sample_is_taken_once(name: str, runs: str, without_faults: dict[str, TrainResult]) -> None:
-    result = train(spec_of(name), runs=runs, name=name)
-    without_faults[name] = result
+def test_it_learns_and_every_sample_is_taken_once(name: str, runs: str, without_faults: Trained) -> None:
+    result = without_faults(name)
     assert result.accuracy is not None
     assert result.accuracy > LEARNT
     check = verify_run(find_run(name, runs))
@@ -67,20 +71,20 @@ def test_it_learns_and_every_sample_is_taken_once(name: str, runs: str, without_
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_a_killed_worker_costs_a_start(name: str, runs: str, without_faults: dict[str, TrainResult]) -> None:
+def test_a_killed_worker_costs_a_start(name: str, runs: str, without_faults: Trained) -> None:
     fault = Fault(kind="kill_worker", rank=1, step=25)
     result = train(spec_of(name), runs=runs, name=f"killed-{name}", faults=(fault,))
     assert result.restarts == 1
     assert result.accuracy is not None
     assert result.accuracy > LEARNT
     assert verify_run(find_run(result.run, runs)).faults == ()
-    if name in REPEATS and name in without_faults:
-        assert result.fingerprint == without_faults[name].fingerprint
+    if name in REPEATS:
+        assert result.fingerprint == without_faults(name).fingerprint
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_its_checkpoint_is_that_of_every_strategy(name: str, runs: str) -> None:
-    directory = find_run(name, runs)
+def test_its_checkpoint_is_that_of_every_strategy(name: str, runs: str, without_faults: Trained) -> None:
+    directory = find_run(without_faults(name).run, runs)
     keys = list_checkpoints(directory.store)
     tensors = load_checkpoint(directory.store, keys[-1])[1]
     assert {"weights/1.weight", "optimizer/mean/1.weight"} <= set(tensors)
