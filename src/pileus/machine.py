@@ -17,7 +17,7 @@ _UNLIMITED_BYTES = 1 << 60
 _BF16 = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """As Linux names them, on x86 and on ARM."""
 
-_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8
 """Options of mallopt(3)."""
 _NEVER_BYTES = 1 << 30
 """Larger than what one tensor of a step takes."""
@@ -72,12 +72,16 @@ def keep_freed_memory() -> bool:
     """Have the C library keep what this process frees, for its next allocations; False where it cannot be told to.
 
     glibc gives memory back at the end of a step that the next one asks for again, and each of its pages is a fault and
-    zeroed anew: of small networks that is up to half of the time. The process keeps the most that it ever needed.
+    zeroed anew: of small networks that is up to half of the time. The process keeps the most that it ever needed. What
+    each thread has of its own is bounded and given back whatever is said here, so all threads share one arena: call this
+    before any is started.
     """
     change = getattr(ctypes.CDLL(None), "mallopt", None)
     if change is None:
         return False
-    return all(change(option, _NEVER_BYTES) for option in (_TRIM_THRESHOLD, _MMAP_THRESHOLD))
+    return all(
+        change(*pair) for pair in ((_TRIM_THRESHOLD, _NEVER_BYTES), (_MMAP_THRESHOLD, _NEVER_BYTES), (_ARENA_MAX, 1))
+    )
 
 
 def _read_quota(root: Path) -> float | None:
