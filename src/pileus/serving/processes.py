@@ -62,11 +62,11 @@ def run(place: str, options: ServeOptions, ready: Callable[[str], None]) -> int 
 
     `ready` is called once with the URL, when all are ready. Errors: as `load` and `bind`; WorkFailed.
     """
-    forking()
-    multiprocessing.forkserver.ensure_running()  # what it imports takes longer than all that follows
     content = _read(place)
     listener = bind(options.host, options.port)
     try:
+        forking()
+        multiprocessing.forkserver.ensure_running()  # imports while the rest is made ready
         with _Watch() as watch:
             return _Supervisor(place, content, options, listener, watch).run(ready)
     finally:

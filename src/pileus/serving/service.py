@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -117,6 +118,9 @@ class Service:
 
     async def start(self, supply: Supply) -> None:
         """Until its predictors are warm. WorkFailed where they cannot be."""
+        met = threading.Barrier(_PREPARING_THREADS)
+        for _ in range(_PREPARING_THREADS):
+            self._preparing.submit(met.wait, _RETRY_S)  # all threads are there before the first picture
         self._model = await self._begun(supply)
         if self.state == "starting":
             self.state = "ready"

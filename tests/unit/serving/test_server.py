@@ -16,9 +16,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from pileus.bundles import load
 from pileus.errors import UsageError, WorkFailed
-from pileus.serving import protocol
+from pileus.machine import count_cores
 from pileus.serving.addresses import bind, is_loopback, url_of
 from pileus.serving.server import ServeOptions, Server, running
 from tests.unit.serving.conftest import GatedBundle
@@ -31,17 +30,6 @@ def connected(url: str) -> socket.socket:
     address = urlsplit(url)
     assert address.hostname and address.port
     return socket.create_connection((address.hostname, address.port), timeout=10)
-
-
-def everything(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes or resets."""
-    parts = []
-    try:
-        while part := connection.recv(65536):
-            parts.append(part)
-    except ConnectionResetError:
-        pass
-    return b"".join(parts)
 
 
 def test_a_port_in_use_is_named_with_the_way_out() -> None:
@@ -95,38 +83,16 @@ def test_processes_must_be_positive() -> None:
         ServeOptions(processes=0)
 
 
-def test_a_slow_head_is_cut_off(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_S", 0.05)
-    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as silent, connected(url) as slow:
-        slow.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
-        assert everything(slow) == everything(silent) == b""
+@pytest.mark.parametrize(
+    ("processes", "fronts", "predictors"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (4, 2, 2), (5, 3, 2), (16, 8, 2)]
+)
+def test_a_front_for_every_two_predictors(processes: int, fronts: int, predictors: int) -> None:
+    options = ServeOptions(processes=processes)
+    assert (options.num_fronts, options.predictors_a_front) == (fronts, predictors)
 
 
-@pytest.mark.parametrize("line", [b"X-Many: " + b"a" * 100 + b"\r\n", b"a" * 100])
-def test_an_endless_head_is_cut_off(bundle_folder: Path, line: bytes) -> None:
-    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as endless:
-        endless.sendall(b"GET /livez HTTP/1.1\r\nX: ")
-        with pytest.raises(OSError, match=r"reset|pipe"):
-            for _ in range(100_000):
-                endless.sendall(line)
-
-
-def test_a_kept_connection_may_ask_again_and_be_cut_off_then(
-    bundle_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
-    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as kept:
-        for _ in range(2):
-            kept.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert b"alive" in kept.recv(65536)
-        kept.sendall(b"GET /livez HTTP/1.1\r\n")
-        assert everything(kept) == b""
-
-
-def test_what_is_no_http_is_refused(bundle_folder: Path) -> None:
-    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as other:
-        other.sendall(b"\x16\x03\x01 hello\r\n\r\n")
-        assert everything(other).startswith(b"HTTP/1.1 400")
+def test_as_many_predictors_as_cores() -> None:
+    assert ServeOptions().num_predictors == count_cores().usable
 
 
 def test_what_was_begun_is_answered_before_the_end(gated: GatedBundle) -> None:
@@ -154,7 +120,7 @@ def test_what_was_begun_is_answered_before_the_end(gated: GatedBundle) -> None:
 
 def test_a_model_that_fails_its_first_batch_is_told(gated: GatedBundle) -> None:
     gated.failure = MemoryError("no room")
-    with pytest.raises(WorkFailed, match="cannot answer any more: no room"), running(gated, ANY_PORT):
+    with pytest.raises(WorkFailed, match="cannot answer: no room"), running(gated, ANY_PORT):
         pass
 
 
