@@ -13,6 +13,7 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import multiprocessing.forkserver
+import os
 import signal
 import socket
 import time
@@ -65,6 +66,7 @@ def run(place: str, options: ServeOptions, ready: Callable[[str], None]) -> int 
     content = _read(place)
     listener = bind(options.host, options.port)
     try:
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before it is imported, as bundles.predictor says
         forking()
         multiprocessing.forkserver.ensure_running()  # imports while the rest is made ready
         with _Watch() as watch:

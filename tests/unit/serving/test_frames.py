@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from pileus.errors import PeerLost
 from pileus.serving.frames import (
     Batch,
+    FromPredictor,
     Kind,
     Load,
     Question,
@@ -18,6 +19,7 @@ from pileus.serving.frames import (
     Reply,
     Splitter,
     Tally,
+    ToPredictor,
     Unable,
     decode_from_predictor,
     decode_to_predictor,
@@ -25,17 +27,18 @@ from pileus.serving.frames import (
 )
 from pileus.serving.requests import Limits
 
-TO = [
+TO: list[ToPredictor] = [
     Load(b"{}", b"\x00" * 100, 64, Limits(points=7)),
     Batch(3, [Question(Kind.STROKES, b"{}", True), Question(Kind.RAW, bytes(20), boxes=[(1, 2, 3, 4)])]),
 ]
-FROM = [Ready(8, 0.1, 0.8), Unable("no"), Replies(3, [Reply(200, b"x")], 0.5, Tally(1, (1, 0, 0), [0] * 10, [0] * 10))]
+FROM: list[FromPredictor] = [Ready(8, 0.1, 0.8), Unable("no"), Replies(3, [Reply(200, b"x")], 0.5, Tally(1, (1, 0, 0), [0] * 10, [0] * 10))]
 
 
 @given(st.lists(st.integers(1, 400), max_size=20))
 def test_frames_come_out_whole_however_they_are_cut(cuts: list[int]) -> None:
-    stream = b"".join(map(framed, [*TO, *FROM]))
-    splitter, frames, at = Splitter(), [], 0
+    stream = b"".join([*map(framed, TO), *map(framed, FROM)])
+    splitter, at = Splitter(), 0
+    frames: list[bytes] = []
     for length in [*cuts, len(stream)]:
         frames += splitter.fed(stream[at : at + length])
         at += length

@@ -5,13 +5,11 @@ from __future__ import annotations
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -21,15 +19,10 @@ from pileus.machine import count_cores
 from pileus.serving.addresses import bind, is_loopback, url_of
 from pileus.serving.server import ServeOptions, Server, running
 from tests.unit.serving.conftest import GatedBundle
+from tests.unit.serving.sockets import connected
 
 ANY_PORT = ServeOptions(port=0)
 SEVEN = {"strokes": [[[10, 10], [90, 12], [40, 95]]]}
-
-
-def connected(url: str) -> socket.socket:
-    address = urlsplit(url)
-    assert address.hostname and address.port
-    return socket.create_connection((address.hostname, address.port), timeout=10)
 
 
 def test_a_port_in_use_is_named_with_the_way_out() -> None:
