@@ -31,7 +31,11 @@ TO: list[ToPredictor] = [
     Load(b"{}", b"\x00" * 100, 64, Limits(points=7)),
     Batch(3, [Question(Kind.STROKES, b"{}", True), Question(Kind.RAW, bytes(20), boxes=[(1, 2, 3, 4)])]),
 ]
-FROM: list[FromPredictor] = [Ready(8, 0.1, 0.8), Unable("no"), Replies(3, [Reply(200, b"x")], 0.5, Tally(1, (1, 0, 0), [0] * 10, [0] * 10))]
+FROM: list[FromPredictor] = [
+    Ready(8, 0.1, 0.8),
+    Unable("no"),
+    Replies(3, [Reply(200, b"x")], 0.5, Tally(1, (1, 0, 0), [0] * 10, [0] * 10)),
+]
 
 
 @given(st.lists(st.integers(1, 400), max_size=20))
