@@ -4,6 +4,10 @@ Greedy: an idle predictor takes all that is queued, up to a cap, at once. Nobody
 a batch of one; under load, batches grow by themselves. The queue is bounded by the time that it would take to work it
 off, so that a refusal comes at once and never late; what is past its deadline or has nobody to answer to is dropped
 before it is computed. No I/O and no clock: time is told to it.
+
+The bound depends on who asks. A crowd that asks, waits and asks again is never further ahead of the answers than it
+has members: it is let wait, for refusing it helps nobody. Who asks more than is answered, for seconds on end, would
+make any queue as long as it may become: then the short bound holds, and those who are let in are answered soon.
 """
 
 from __future__ import annotations
@@ -30,7 +34,12 @@ class Admission(Spec, frozen=True, kw_only=True):
     max_queue: int = 4096
     """Questions that wait."""
     max_wait_s: float = 0.075
-    """The longest estimated wait with which a question is let in; its own deadline may be shorter."""
+    """The longest estimated wait with which a question is let in under overload; its own deadline may be shorter."""
+    max_crowd_wait_s: float = 1.0
+    """The same, while no more than a crowd is ahead."""
+    max_crowd: int = 1024
+    """Overload is to be asked more by so many than was answered, within the last `crowd_s` seconds."""
+    crowd_s: int = 8
 
 
 class QueueFull(Exception):  # noqa: N818 - a state that is answered, not a failure
@@ -74,6 +83,10 @@ class Queue:
         self.max_batch = admission.max_batch
         self.num_servers = 1
         """Predictors that take from it."""
+        self._asked = self._answered = 0
+        self._ahead: deque[int] = deque([0], maxlen=admission.crowd_s)
+        """What was asked and not answered, second by second."""
+        self._second = 0
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -84,9 +97,12 @@ class Queue:
 
     def join(self, job: Job, now: float) -> None:
         """QueueFull where it would wait too long."""
+        self._asked += 1
         if self._jobs:
-            wait_s = self.wait_s()
-            if wait_s > min(self._admission.max_wait_s, job.due - now) or len(self._jobs) >= self._admission.max_queue:
+            wait_s, admission = self.wait_s(), self._admission
+            overload = self._asked - self._answered - self._ahead[0] > admission.max_crowd
+            most_s = admission.max_wait_s if overload else admission.max_crowd_wait_s
+            if wait_s > min(most_s, job.due - now) or len(self._jobs) >= admission.max_queue:
                 raise QueueFull(wait_s)
         self._jobs.append(job)
 
@@ -114,7 +130,11 @@ class Queue:
                 break
         return taken
 
-    def drop_overdue(self, now: float) -> None:
+    def tick(self, now: float) -> None:
+        """Some times a second: tells what is overdue."""
+        if int(now) != self._second:
+            self._second = int(now)
+            self._ahead.append(self._asked - self._answered)
         for job in self._jobs:
             if now >= job.due:
                 job.settle(PAST_DUE)
@@ -131,5 +151,6 @@ class Queue:
 
     def learn(self, questions: int, batch_s: float) -> None:
         """What a batch took, from being sent to being answered."""
+        self._answered += questions
         if questions * _TELLING >= self.max_batch:
             self._question_s += (batch_s / questions - self._question_s) * _RECENT

@@ -103,7 +103,7 @@ class Crew:
             self._loop.call_soon(self._dispatch)  # after all that has come in with it
 
     def tick(self, now: float) -> None:
-        self.queue.drop_overdue(now)
+        self.queue.tick(now)
         silent_s = max(self._patience.silent_s, self._patience.silent_batches * self._batch_s)
         for member in list(self._members.values()):
             waited_s = now - member.since
@@ -155,8 +155,8 @@ class Crew:
         if replies.number != member.number:
             return
         jobs, member.jobs = member.jobs, []
+        batch_s = time.monotonic() - member.since
         if not member.silent:
-            batch_s = time.monotonic() - member.since
             self._batch_s += (batch_s - self._batch_s) * _RECENT
             self.queue.learn(len(jobs), batch_s)
         member.silent = False

@@ -51,7 +51,7 @@ def test_the_overdue_are_told_while_they_wait_and_only_once() -> None:
     late = Asked(1, due=2.0)
     queue = queue_of(late, Asked(2))
     for now in (1.9, 2.0, 3.0):
-        queue.drop_overdue(now)
+        queue.tick(now)
     assert late.replies == [PAST_DUE] and numbers(queue.take(3.0)) == [2]
 
 
@@ -87,7 +87,7 @@ def test_what_comes_again_does_not_join_those_before_it() -> None:
 
 
 def test_a_refusal_comes_before_the_wait_is_too_long() -> None:
-    queue = Queue(Admission(max_batch=4, max_wait_s=0.05))
+    queue = Queue(Admission(max_batch=4, max_wait_s=0.05, max_crowd=0))
     queue.expect(4, 0.01)
     queue.num_servers = 2
     for _ in range(11):
@@ -95,6 +95,43 @@ def test_a_refusal_comes_before_the_wait_is_too_long() -> None:
     with pytest.raises(QueueFull) as full:
         queue.join(Asked().job, 0.0)
     assert full.value.wait_s == pytest.approx(0.055)
+
+
+def test_a_crowd_that_waits_for_its_answers_is_let_in() -> None:
+    """Ten users ask again and again: the wait is ten times the short bound, and nobody is refused."""
+    queue = Queue(Admission(max_batch=1, max_wait_s=0.01, max_crowd=10))
+    queue.expect(1, 0.01)
+    for _ in range(10):
+        queue.join(Asked().job, 0.0)
+    for second in range(20):
+        queue.tick(float(second))
+        for _ in range(100):
+            queue.take(float(second))
+            queue.learn(1, 0.01)
+            queue.join(Asked().job, float(second))
+
+
+def test_who_asks_more_than_is_answered_meets_the_short_bound() -> None:
+    queue = Queue(Admission(max_batch=1, max_wait_s=0.05, max_crowd=10, crowd_s=3))
+    queue.expect(1, 0.01)
+    refused = []
+    for number in range(600):  # two are asked for one that is answered, a hundred a second
+        now = number / 100
+        queue.tick(now)
+        queue.take(now)
+        queue.learn(1, 0.01)
+        for _ in range(2):
+            try:
+                queue.join(Asked().job, now)
+            except QueueFull:
+                refused.append(number)
+    assert 0 < refused[0] < 20 and len(queue) <= 11
+    assert len([number for number in refused if number >= 300]) == pytest.approx(300, abs=10)
+    queue.tick(20.0)
+    queue.tick(21.0)
+    queue.tick(22.0)
+    for _ in range(10):
+        queue.join(Asked().job, 22.0)
 
 
 def test_a_wait_past_its_own_deadline_is_refused_at_once() -> None:
