@@ -28,7 +28,8 @@ QUICK = settings(
 TOKENS = st.sampled_from(
     [
         b"GET ", b"POST ", b"HEAD ", b"/livez", b"/v1/predict", b"/v1/predict?segment=none", b"?model=%ff",
-        b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\r\n\r\n", b"\n", b"Host: x", b"Content-Length: 784", b"Content-Length: 3", b": ",
+        b" HTTP/1.1", b" HTTP/1.0", b"\r\n", b"\r\n\r\n", b"\n", b"Host: x", b"Content-Length: 784",
+        b"Content-Length: 3", b": ",
         b"Transfer-Encoding: chunked", b"Expect: 100-continue", b"Connection: close", b"Connection: upgrade",
         b"Upgrade: h2c", b"Content-Type: application/json", b"Content-Type: application/octet-stream",
         b"X-Deadline-Ms: 1", b"3\r\nabc\r\n", b"0\r\n\r\n", b'{"strokes": [[[1, 2]]]}', LIVE, b"\x00", b"\xff",
