@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
@@ -14,12 +15,14 @@ from pathlib import Path
 import httpx
 import pytest
 
+from pileus.bundles import load
 from pileus.errors import UsageError, WorkFailed
 from pileus.machine import count_cores
+from pileus.serving import server as server_module
 from pileus.serving.addresses import bind, is_loopback, url_of
 from pileus.serving.server import ServeOptions, Server, running
 from tests.unit.serving.conftest import GatedBundle
-from tests.unit.serving.sockets import connected
+from tests.unit.serving.sockets import LIVE, Answers, connected, everything, posted
 
 ANY_PORT = ServeOptions(port=0)
 SEVEN = {"strokes": [[[10, 10], [90, 12], [40, 95]]]}
@@ -148,3 +151,60 @@ def test_the_command_tells_its_address_and_stops_at_a_signal(bundle_folder: Path
         output, errors = process.communicate(timeout=30)
         assert (process.returncode, output, errors) == (code, "", "")
         assert time.monotonic() - start < 5
+
+
+def test_the_standard_loop_does_as_well(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where uvloop is not installed."""
+    monkeypatch.setattr(server_module, "new_event_loop", asyncio.new_event_loop)
+    with running(load(bundle_folder), ANY_PORT) as url, httpx.Client(base_url=url, timeout=20) as client:
+        assert [client.post("/v1/predict", json=SEVEN).status_code for _ in range(3)] == [200] * 3
+        assert client.post("/v1/predict", content=bytes(1 << 20)).status_code == 415
+
+
+def test_requests_are_logged_where_that_is_asked_for(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ServeOptions(port=0, log_requests=True)
+    with running(load(bundle_folder), options) as url, httpx.Client(base_url=url, timeout=20) as client:
+        client.post("/v1/predict", json=SEVEN, headers={"X-Request-Id": "mine-1"})
+        client.get("/nothing?secret=1")
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert set(first) == {"time", "request_id", "method", "path", "status", "ms"}
+    assert (first["request_id"], first["status"], first["path"]) == ("mine-1", 200, "/v1/predict")
+    assert (second["method"], second["status"], second["path"]) == ("GET", 404, "/nothing")
+
+
+def test_while_it_has_grace_it_is_not_ready_and_answers(bundle_folder: Path) -> None:
+    server = Server(load(bundle_folder), ServeOptions(port=0, grace_s=30), bind("127.0.0.1", 0))
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    assert server.ready.wait(20)
+    server.stop()
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        while client.get("/readyz").status_code == 200:
+            pass
+        assert "draining" in client.get("/readyz").json()["detail"]
+        answer = client.post("/v1/predict", json=SEVEN)
+        assert answer.status_code == 200 and "connection" not in answer.headers
+    server.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_who_is_connected_is_told_to_leave(gated: GatedBundle) -> None:
+    server = Server(gated, ANY_PORT, bind("127.0.0.1", 0))
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    assert server.ready.wait(20)
+    gated.gate.clear()
+    gated.entered.clear()
+    with connected(server.url) as busy, connected(server.url) as idle:
+        idle.sendall(LIVE)
+        Answers().read(idle, 1)
+        busy.sendall(posted(bytes(784)))
+        assert gated.entered.wait(20)
+        server.stop()
+        assert idle.recv(65536) == b""
+        gated.gate.set()
+        answers = Answers().feed(everything(busy))
+    assert answers.statuses == [200] and answers.headers[0][b"connection"] == b"close"
+    thread.join(20)
+    assert not thread.is_alive()
