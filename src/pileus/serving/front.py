@@ -65,11 +65,15 @@ class Front:
         self._at_once = asyncio.Event()
         self._others_serve = False
 
-    async def serve(self, supply: Supply, ready: Callable[[], None]) -> None:
-        """Until it is stopped and drained. WorkFailed where the model cannot answer."""
+    async def serve(self, supply: Supply, ready: Callable[[], None], *, accept_at_once: bool = True) -> None:
+        """Until it is stopped and drained. WorkFailed where the model cannot answer.
+
+        Where it does not `accept_at_once`, who connects waits, or goes to another front, until the model is warm.
+        """
         ticking = self._loop.create_task(self._tick(), name="pileus-tick")
         self._listener.setblocking(False)
-        self._accept_again()
+        if accept_at_once:
+            self._accept_again()
         starting = self._loop.create_task(self._start(supply, ready), name="pileus-start")
         stopping = self._loop.create_task(self._stop.wait(), name="pileus-stop")
         try:
@@ -99,6 +103,7 @@ class Front:
 
     async def _start(self, supply: Supply, ready: Callable[[], None]) -> None:
         await self.service.start(supply)
+        self._accept_again()
         ready()
 
     async def _drain(self) -> None:

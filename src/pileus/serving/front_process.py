@@ -67,10 +67,13 @@ class Told(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Of a front's metrics."""
+    """Of a front among the others."""
 
     page: SynchronizedArray[float]
     slot: int
+    """Of the page: for its metrics."""
+    first: bool
+    """No front was ready before it: until it is, who asks is told so, and not left waiting."""
 
 
 class _Processes:
@@ -113,7 +116,9 @@ class _Life:
         os.set_blocking(self._pipe.fileno(), True)  # uvloop has changed that; messages are read whole
         loop.add_signal_handler(signal.SIGTERM, front.stop)
         try:
-            await front.serve(self._supply(content), lambda: self._tell(Told(ready=True)))
+            await front.serve(
+                self._supply(content), lambda: self._tell(Told(ready=True)), accept_at_once=self._place.first
+            )
         except PileusError as error:
             self._tell(Told(failed=error))
         finally:

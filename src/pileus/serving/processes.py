@@ -131,6 +131,8 @@ class _Supervisor:
         self._members: list[_Member] = []
         self._predictors: list[ForkServerProcess] = []
         self._deaths: list[float] = []
+        self._were_ready = False
+        """All of the first fronts."""
         self._to_restart: deque[_Member] = deque()
         num_slots = 2 * options.num_fronts + 2  # two generations, and one for what is counted here
         self._page: SynchronizedArray[float] = forking().Array("d", num_slots * num_places())
@@ -143,12 +145,11 @@ class _Supervisor:
         try:
             for _ in range(self._options.num_fronts):
                 self._start_one()
-            told = False
             while ended_by is None:
                 self._wait(None)
                 ended_by = self._obey()
-                if not told and all(member.ready for member in self._members):
-                    told = True
+                if not self._were_ready and all(member.ready for member in self._members):
+                    self._were_ready = True
                     ready(url_of(self._listener, self._options.host))
         finally:
             self._stop_all()
@@ -159,7 +160,7 @@ class _Supervisor:
         slot = self._free_slots.popleft()
         process = forking().Process(
             target=serve_as_front,
-            args=(theirs, self._listener, self._options, self._content, Place(self._page, slot)),
+            args=(theirs, self._listener, self._options, self._content, Place(self._page, slot, not self._were_ready)),
             name="pileus-front",
         )
         process.start()
