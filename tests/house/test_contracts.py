@@ -19,7 +19,7 @@ ADAPTERS = {
     "botocore": ("pileus.store.cloud",),
     "cv2": ("pileus.preprocessing.geometry",),
     "google_crc32c": ("pileus.records", "pileus.store.cache", "pileus.engines.processes.memory"),
-    "httptools": ("pileus.serving",),
+    "httptools": ("pileus.serving.connection",),
     "jinja2": ("pileus.measure.report",),
     "markupsafe": ("pileus.measure.report",),
     "matplotlib": ("pileus.measure.figures", "pileus.bench.reading.plots", "pileus.bench.training.plots"),
@@ -37,8 +37,7 @@ ADAPTERS = {
     "tensorboardX": ("pileus.measure.tensorboard",),
     "torch": ("pileus.training", "pileus.models", "pileus.operations", "pileus.bundles.export"),
     "urllib3": ("pileus.store.webhdfs",),
-    "uvicorn": ("pileus.serving",),
-    "uvloop": ("pileus.serving",),
+    "uvloop": ("pileus.serving.front",),
 }
 """By library: the packages and modules that may import it. A new line is a new dependency and wants a reason."""
 

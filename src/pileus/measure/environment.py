@@ -28,7 +28,7 @@ LIBRARIES = (
     "onnx",
     "onnxruntime",
     "scikit-learn",
-    "uvicorn",
+    "httptools",
 )
 """Distributions whose version can change a result or a speed."""
 

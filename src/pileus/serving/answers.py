@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
+from http import HTTPStatus
 from typing import NamedTuple
 
 import msgspec
 
-from pileus.bundles import Bundle, Prediction
+from pileus.bundles import Manifest
 from pileus.spec.preprocessing import Drawing
 
 JSON = b"application/json"
@@ -22,12 +24,25 @@ _TITLES = {
     411: "Length required",
     413: "Too large",
     415: "Unsupported media type",
+    417: "Expectation failed",
     422: "Well-formed but impossible",
     429: "Too many requests",
+    431: "The head is too large",
     500: "A fault of the server",
     503: "Not ready",
     504: "Past its deadline",
 }
+
+STATUSES = (200, 202, 304, *_TITLES)
+"""Every one that is ever answered."""
+
+SAFETY = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+"""On every answer."""
+
 
 Box = tuple[int, int, int, int]
 """x, y, width, height in the units of the input."""
@@ -75,26 +90,34 @@ def json_answer(value: object) -> Answer:
     return Answer(200, JSON, msgspec.json.encode(value))
 
 
-def prediction_answer(bundle: Bundle, request_id: str, items: list[tuple[Prediction, Box]]) -> Answer:
-    """`items` from left to right; the text joins the labels, without those that were rejected."""
-    document = {
-        "request_id": request_id,
-        "model": {"name": bundle.name, "version": bundle.version},
-        "text": "".join(prediction.label or "" for prediction, _ in items),
-        "confidence": _rounded(math.prod(prediction.confidence for prediction, _ in items)),
-        "items": [_item(prediction, box) for prediction, box in items],
-    }
-    return json_answer(document)
+def written(answer: Answer, request_id: bytes, *, body: bool = True, close: bool = False) -> bytes:
+    """The whole response as it is sent; without `body` it tells of one that HEAD did not ask for."""
+    return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (
+        _head(answer.status, answer.media_type, answer.headers),
+        request_id,
+        len(answer.body),
+        b"connection: close\r\n" if close else b"",
+        answer.body if body else b"",
+    )
 
 
-def models_answer(bundle: Bundle) -> Answer:
-    height, width, channels = bundle.input_shape
-    manifest = bundle.manifest
+@lru_cache(64)
+def _head(status: int, media_type: bytes, headers: tuple[tuple[bytes, bytes], ...]) -> bytes:
+    """All but the last headers; the request's id is to follow."""
+    fields = [(b"content-type", media_type), *SAFETY, *headers]
+    if not any(name == b"cache-control" for name, _ in headers):
+        fields.append((b"cache-control", b"no-store"))
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}".encode()]
+    return b"\r\n".join([*lines, *(b"%b: %b" % field for field in fields), b"x-request-id: "])
+
+
+def models_answer(manifest: Manifest) -> Answer:
+    height, width, channels = manifest.input_shape
     model = {
-        "name": bundle.name,
-        "version": bundle.version,
+        "name": manifest.name,
+        "version": manifest.short_version,
         "role": "production",
-        "classes": bundle.classes,
+        "classes": manifest.classes,
         "input": {
             "kind": "drawing" if isinstance(manifest.preprocessing, Drawing) else "picture",
             "height": height,
@@ -105,18 +128,3 @@ def models_answer(bundle: Bundle) -> Answer:
         "metrics": manifest.metrics,
     }
     return json_answer({"models": [model]})
-
-
-def _item(prediction: Prediction, box: Box) -> dict[str, object]:
-    return {
-        "label": prediction.label,
-        "confidence": _rounded(prediction.confidence),
-        "verdict": prediction.verdict,
-        "probabilities": {name: _rounded(value) for name, value in prediction.probabilities.items()},
-        "box": box,
-    }
-
-
-def _rounded(value: float) -> float:
-    """Six digits: finer is noise of single precision."""
-    return round(value, 6)

@@ -1,173 +1,163 @@
-"""The ASGI application: which path answers what, who may ask, and that every refusal is told as one problem."""
+"""The site: which path answers what, who may ask, and that every refusal is told as one problem."""
 
 from __future__ import annotations
 
 import hmac
+import json
 import logging
-import re
+import sys
 import time
-import uuid
-from collections.abc import Awaitable, Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
-from pileus.bundles import Bundle
 from pileus.serving.answers import JSON, Answer, Refusal, models_answer
+from pileus.serving.connection import Connection, Request
 from pileus.serving.metrics import MEDIA_TYPE
-from pileus.serving.pages import SAFETY, read_pages
-from pileus.serving.requests import Headers, Receive
-from pileus.serving.service import Service, Settings
+from pileus.serving.pages import read_pages
+from pileus.serving.service import Service
 
-Send = Callable[[dict[str, Any]], Awaitable[None]]
+Handler = Callable[[Request], Answer | None]
+"""None: it will be answered later. May raise a Refusal."""
 
 _log = logging.getLogger(__name__)
-_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
-
-
-class Request(NamedTuple):
-    method: str
-    path: str
-    query: bytes
-    headers: Headers
-    receive: Receive
-    id: str
-
-
-Handler = Callable[[Request], Awaitable[Answer]]
+_SMALL_BYTES = 64 * 1024
+"""Of a body that nothing is done with."""
 
 
 class Route(NamedTuple):
-    method: str
+    method: bytes
     handler: Handler
+    label: str
+    """In the metrics."""
     needs_key: bool = False
+    check_head: Callable[[Request], int] = lambda request: _SMALL_BYTES
 
 
 class Application:
-    """`ready` is called once when the model is warm; `failed` when it cannot answer any more.
-
-    `api_key` is asked of everyone for the API and the metrics; None lets everyone in.
-    """
+    """Answers requests of all connections. `api_key` is asked of everyone for the API; None lets everyone in."""
 
     def __init__(
         self,
-        bundle: Bundle,
-        settings: Settings,
+        service: Service,
         *,
-        api_key: str | None = None,
-        ready: Callable[[], None] = lambda: None,
-        failed: Callable[[BaseException], None] = lambda error: None,
+        api_key: str | None,
+        max_body_memory: int,
+        left: Callable[[], None],
+        log: bool = False,
     ) -> None:
-        self._service = Service(bundle, settings)
-        self._key = api_key
-        self._ready, self._failed = ready, failed
+        """`left` is called after a connection has ended."""
+        self.closing = False
+        self.connections: set[Connection] = set()
+        self._service, self._left = service, left
+        self._authorization = None if api_key is None else b"Bearer " + api_key.encode()
+        self._room = max_body_memory
+        self._logs = log
         self._pages = read_pages()
         self._routes = {
-            **{path: Route("GET", self._page) for path in self._pages},
-            "/livez": Route("GET", self._live),
-            "/readyz": Route("GET", self._readiness),
-            "/metrics": Route("GET", self._metrics, needs_key=True),
-            "/v1/models": Route("GET", self._models, needs_key=True),
-            "/v1/predict": Route("POST", self._predict, needs_key=True),
+            **{path: Route(b"GET", self._page, path if path == "/" else "asset") for path in self._pages},
+            "/livez": Route(b"GET", self._live, "/livez"),
+            "/readyz": Route(b"GET", self._readiness, "/readyz"),
+            "/metrics": Route(b"GET", self._metrics, "/metrics", needs_key=True),
+            "/v1/models": Route(b"GET", self._models, "/v1/models", needs_key=True),
+            "/v1/predict": Route(b"POST", self._predict, "/v1/predict", needs_key=True, check_head=service.check_head),
         }
+        self._by_path = {path.encode(): route for path, route in self._routes.items()}
 
-    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._live_through(receive, send)
-        elif scope["type"] == "http":
-            await self._respond(scope, receive, send)
+    # connection.Site
 
-    def drain(self) -> None:
-        """Readiness off; what was begun is answered."""
-        self._service.drain()
+    def joined(self, connection: Connection) -> None:
+        self.connections.add(connection)
 
-    async def _live_through(self, receive: Receive, send: Send) -> None:
-        await receive()
-        self._service.start(self._ready, self._failed)
-        await send({"type": "lifespan.startup.complete"})
-        await receive()
-        await self._service.stop()
-        await send({"type": "lifespan.shutdown.complete"})
+    def left(self, connection: Connection) -> None:
+        self.connections.discard(connection)
+        self._left()
 
-    async def _respond(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        start = time.perf_counter()
-        headers = dict(scope["headers"])
-        request = Request(scope["method"], scope["path"], scope["query_string"], headers, receive, _request_id(headers))
-        try:
-            answer = await self._handled(request)
-        except Refusal as refusal:
-            answer = refusal.answer(request.id)
-        except ConnectionError:
-            return
-        except Exception:
-            _log.exception("request %s failed", request.id)
-            answer = Refusal(500, "the server failed; its log has the reason.").answer(request.id)
-        await _send(answer, request, send)
-        route = request.path if request.path in self._routes else "other"
-        self._service.instruments.requests.add(route, str(answer.status))
-        self._service.instruments.request_s.observe(time.perf_counter() - start, route)
-
-    async def _handled(self, request: Request) -> Answer:
-        route = self._routes.get(request.path)
+    def check_head(self, request: Request) -> int:
+        route = self._by_path.get(request.path)
         if route is None:
-            raise Refusal(404, f"there is nothing at {request.path[:100]}; see / and /v1/models.")
-        allowed = ("GET", "HEAD") if route.method == "GET" else (route.method,)
-        if request.method not in allowed:
-            allow = ", ".join(allowed)
-            detail = f"{request.path} answers {allow} (got {request.method})."
+            path = request.path[:100].decode("latin-1")
+            raise Refusal(404, f"there is nothing at {path}; see / and /v1/models.")
+        if request.method != route.method and (request.method, route.method) != (b"HEAD", b"GET"):
+            allow = "GET, HEAD" if route.method == b"GET" else route.method.decode()
+            detail = f"{request.path.decode()} answers {allow} (got {request.method.decode()})."
             raise Refusal(405, detail, headers=((b"allow", allow.encode()),))
-        if route.needs_key:
-            self._check_key(request.headers)
-        return await route.handler(request)
+        if route.needs_key and self._authorization is not None:
+            self._check_key(request)
+        return route.check_head(request)
 
-    def _check_key(self, headers: Headers) -> None:
-        if self._key is None:
-            return
-        scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
-        if scheme.lower() != b"bearer" or not hmac.compare_digest(given.strip(), self._key.encode()):
+    def claim(self, num_bytes: int) -> bool:
+        if num_bytes > self._room:
+            self._service.instruments.shed.add("memory")
+            return False
+        self._room -= num_bytes
+        return True
+
+    def release(self, num_bytes: int) -> None:
+        self._room += num_bytes
+
+    def begin(self, request: Request) -> None:
+        try:
+            answer = self._by_path[request.path].handler(request)
+        except Refusal as refusal:
+            answer = refusal.answer(request.id.decode())
+        except Exception:
+            _log.exception("request %s failed", request.id.decode())
+            answer = Refusal(500, "the server failed; its log has the reason.").answer(request.id.decode())
+        if answer is not None:
+            request.answer(answer)
+
+    def answered(self, request: Request, status: int, now: float) -> None:
+        route = self._by_path.get(request.path)
+        label = "other" if route is None else route.label
+        instruments = self._service.instruments
+        instruments.requests.add(label, str(status))
+        instruments.request_s.observe(now - request.started, label)
+        if self._logs:
+            _log_request(request, status, now - request.started)
+
+    # routes
+
+    def _check_key(self, request: Request) -> None:
+        scheme, _, given = request.headers.get(b"authorization", b"").partition(b" ")
+        assert self._authorization is not None
+        if scheme.lower() != b"bearer" or not hmac.compare_digest(b"Bearer " + given.strip(), self._authorization):
             raise Refusal(
                 401,
                 "a key is required: send Authorization: Bearer KEY.",
                 headers=((b"www-authenticate", b"Bearer"),),
             )
 
-    async def _page(self, request: Request) -> Answer:
-        page = self._pages[request.path]
+    def _page(self, request: Request) -> Answer:
+        page = self._pages[request.path.decode()]
         if request.headers.get(b"if-none-match") == dict(page.headers)[b"etag"]:
             return page._replace(status=304, body=b"")
         return page
 
-    async def _live(self, request: Request) -> Answer:
+    def _live(self, request: Request) -> Answer:
         return Answer(200, JSON, b'{"status":"alive"}')
 
-    async def _readiness(self, request: Request) -> Answer:
+    def _readiness(self, request: Request) -> Answer:
         self._service.check_ready()
         return Answer(200, JSON, b'{"status":"ready"}')
 
-    async def _metrics(self, request: Request) -> Answer:
-        return Answer(200, MEDIA_TYPE, self._service.instruments.told())
+    def _metrics(self, request: Request) -> Answer:
+        return Answer(200, MEDIA_TYPE, self._service.instruments.told(self._service.manifest))
 
-    async def _models(self, request: Request) -> Answer:
-        return models_answer(self._service.bundle)
+    def _models(self, request: Request) -> Answer:
+        return models_answer(self._service.manifest)
 
-    async def _predict(self, request: Request) -> Answer:
-        return await self._service.predict(request.id, request.query, request.headers, request.receive)
-
-
-def _request_id(headers: Headers) -> str:
-    """The asker's own where it is harmless, so that one id goes through all logs."""
-    given = headers.get(b"x-request-id", b"")
-    return given.decode() if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    def _predict(self, request: Request) -> None:
+        self._service.begin(request)
 
 
-async def _send(answer: Answer, request: Request, send: Send) -> None:
-    headers = [
-        (b"content-type", answer.media_type),
-        (b"content-length", str(len(answer.body)).encode()),
-        (b"x-request-id", request.id.encode()),
-        *SAFETY,
-        *answer.headers,
-    ]
-    if not any(name == b"cache-control" for name, _ in answer.headers):
-        headers.append((b"cache-control", b"no-store"))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    body = b"" if request.method == "HEAD" else answer.body
-    await send({"type": "http.response.body", "body": body})
+def _log_request(request: Request, status: int, seconds: float) -> None:
+    """One line of JSON on the standard error."""
+    line = {
+        "time": round(time.time(), 3),
+        "request_id": request.id.decode(),
+        "method": request.method.decode(),
+        "path": request.path[:200].decode("latin-1"),
+        "status": status,
+        "ms": round(seconds * 1000, 3),
+    }
+    sys.stderr.write(json.dumps(line) + "\n")

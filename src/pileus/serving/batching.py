@@ -1,32 +1,45 @@
-"""Greedy micro-batching: an idle predictor takes all that is queued, up to a cap, at once.
+"""The queue before the predictors: who gets in, and what an idle predictor takes.
 
-Nobody waits for company: alone, a request is a batch of one; under load, batches grow by themselves. The queue
-is bounded, and what its asker has given up is dropped before it is computed.
+Greedy: an idle predictor takes all that is queued, up to a cap, at once. Nobody waits for company: alone, a question is
+a batch of one; under load, batches grow by themselves. The queue is bounded by the time that it would take to work it
+off, so that a refusal comes at once and never late; what is past its deadline or has nobody to answer to is dropped
+before it is computed. No I/O and no clock: time is told to it.
+
+The bound depends on who asks. A crowd that asks, waits and asks again is never further ahead of the answers than it
+has members: it is let wait, for refusing it helps nobody. Who asks more than is answered, for seconds on end, would
+make any queue as long as it may become: then the short bound holds, and those who are let in are answered soon.
 """
 
 from __future__ import annotations
 
-import asyncio
-import math
-import time
+from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
-import numpy as np
-from numpy.typing import NDArray
+from pileus.serving.connection import Request
+from pileus.serving.frames import Question, Reply
+from pileus.spec.values import Spec
 
-Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""(N, H, W, C) uint8 -> (N, K) float32, row by row."""
-
-Observe = Callable[[int, float], None]
-"""Called with (images, seconds) after each batch."""
-
-Waiting = asyncio.Future[NDArray[np.float32]]
-"""Whoever waits for one row of probabilities."""
-
+MAX_SENDS = 2
+"""Times that one question is given to a predictor: a second time where the first died or fell silent."""
 _RECENT = 0.2
-"""Weight of the last batch in the running mean of their times."""
+"""Weight of the last full batch in the running mean of what a question costs."""
+_TELLING = 4
+"""Batches of at least a fourth of the cap tell what a question costs under load; smaller ones are not worth that."""
+
+
+class Admission(Spec, frozen=True, kw_only=True):
+    max_batch: int = 64
+    """Questions a batch, at most."""
+    max_batch_bytes: int = 4 * 1024 * 1024
+    max_queue: int = 4096
+    """Questions that wait."""
+    max_wait_s: float = 0.075
+    """The longest estimated wait with which a question is let in under overload; its own deadline may be shorter."""
+    max_crowd_wait_s: float = 1.0
+    """The same, while no more than a crowd is ahead."""
+    max_crowd: int = 1024
+    """Overload is to be asked more by so many than was answered, within the last `crowd_s` seconds."""
+    crowd_s: int = 8
 
 
 class QueueFull(Exception):  # noqa: N818 - a state that is answered, not a failure
@@ -37,92 +50,107 @@ class QueueFull(Exception):  # noqa: N818 - a state that is answered, not a fail
         self.wait_s = wait_s
 
 
-class Stopped(Exception):  # noqa: N818 - as above
-    """The server stopped before this one was computed."""
+class Job:
+    """A question on its way to exactly one answer: the first that comes is given, any other is dropped."""
+
+    __slots__ = ("_settle", "due", "places", "question", "queued_at", "request", "sends", "settled")
+
+    def __init__(self, question: Question, request: Request, due: float, settle: Callable[[Job, Reply], None]) -> None:
+        self.question, self.request, self.due = question, request, due
+        self._settle = settle
+        self.queued_at = request.started
+        self.settled = False
+        self.sends = 0
+        self.places = 0
+        """Predictors that have it and may still answer."""
+
+    def settle(self, reply: Reply) -> None:
+        if not self.settled:
+            self.settled = True
+            self._settle(self, reply)
 
 
-class Batcher:
-    """Lives on one event loop; computes in one thread of its own, so that the loop goes on reading."""
+PAST_DUE = Reply(504, b"")
+LOST = Reply(500, b"the predictors that computed it died or fell silent")
+STOPPED = Reply(503, b"")
 
-    def __init__(self, predict: Predict, *, max_batch: int, max_queue: int, observe: Observe) -> None:
-        self._predict = predict
-        self._max_batch = max_batch
-        self._max_queue = max_queue
-        self._observe = observe
-        self._queue: dict[Waiting, NDArray[np.uint8]] = {}
-        self._wake = asyncio.Event()
-        self._batch_s = 0.0
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="pileus-predictor")
-        self._task: asyncio.Task[None] | None = None
 
-    @property
-    def queued(self) -> int:
-        return len(self._queue)
+class Queue:
+    def __init__(self, admission: Admission) -> None:
+        self._admission = admission
+        self._jobs: deque[Job] = deque()
+        self._question_s = 0.0
+        self.max_batch = admission.max_batch
+        self.num_servers = 1
+        """Predictors that take from it."""
+        self._asked = self._answered = 0
+        self._ahead: deque[int] = deque([0], maxlen=admission.crowd_s)
+        """What was asked and not answered, second by second."""
+        self._second = 0
 
-    def start(self, ended: Callable[[BaseException], None]) -> None:
-        """`ended` is called should the loop ever end by itself: it never should."""
-        self._task = asyncio.create_task(self._run(), name="pileus-batcher")
-        self._task.add_done_callback(lambda task: None if task.cancelled() else ended(task.exception() or Stopped()))
-
-    async def stop(self) -> None:
-        """What is not yet answered fails with Stopped."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        _fail(self._queue, Stopped())
-        await asyncio.to_thread(self._thread.shutdown, cancel_futures=True)
-
-    async def submit(self, image_HWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(K,) of one image. QueueFull at once when there is no room; the predictor's error where it fails.
-
-        A caller that is cancelled (by its deadline) leaves the queue.
-        """
-        if len(self._queue) >= self._max_queue:
-            raise QueueFull(self.wait_s())
-        answer: Waiting = asyncio.get_running_loop().create_future()
-        self._queue[answer] = image_HWC
-        self._wake.set()
-        try:
-            return await answer
-        finally:
-            self._queue.pop(answer, None)
+    def __len__(self) -> int:
+        return len(self._jobs)
 
     def wait_s(self) -> float:
         """Estimate for one that would join now."""
-        return (math.ceil(len(self._queue) / self._max_batch) + 1) * self._batch_s
+        return len(self._jobs) * self._question_s / max(1, self.num_servers)
 
-    async def _run(self) -> None:
-        while True:
-            await self._wake.wait()
-            asked = list(islice(self._queue, self._max_batch))
-            if not asked:
-                self._wake.clear()
+    def join(self, job: Job, now: float) -> None:
+        """QueueFull where it would wait too long."""
+        self._asked += 1
+        if self._jobs:
+            wait_s, admission = self.wait_s(), self._admission
+            overload = self._asked - self._answered - self._ahead[0] > admission.max_crowd
+            most_s = admission.max_wait_s if overload else admission.max_crowd_wait_s
+            if wait_s > min(most_s, job.due - now) or len(self._jobs) >= admission.max_queue:
+                raise QueueFull(wait_s)
+        self._jobs.append(job)
+
+    def join_again(self, jobs: Iterable[Job]) -> None:
+        """At the front, in their order: they have waited before."""
+        self._jobs.extendleft(reversed([job for job in jobs if not job.settled]))
+
+    def take(self, now: float) -> list[Job]:
+        """The next batch; empty where nothing waits. What was sent before goes alone: it may be what kills."""
+        taken: list[Job] = []
+        num_bytes = 0
+        while self._jobs and len(taken) < self.max_batch and num_bytes < self._admission.max_batch_bytes:
+            job = self._jobs[0]
+            if job.sends and taken:
+                break
+            self._jobs.popleft()
+            if job.settled or job.request.gone:
                 continue
-            images_NHWC = [self._queue.pop(answer) for answer in asked]
-            await self._answer(asked, images_NHWC)
+            if now >= job.due:
+                job.settle(PAST_DUE)
+                continue
+            taken.append(job)
+            num_bytes += len(job.question.body)
+            if job.sends:
+                break
+        return taken
 
-    async def _answer(self, asked: list[Waiting], images_NHWC: list[NDArray[np.uint8]]) -> None:
-        start = time.perf_counter()
-        try:
-            work = asyncio.get_running_loop().run_in_executor(
-                self._thread, lambda: self._predict(np.stack(images_NHWC))
-            )
-            rows_NK = await work
-        except asyncio.CancelledError:
-            _fail(asked, Stopped())
-            raise
-        except Exception as error:  # whatever it is, it belongs to those who asked and not to this loop
-            _fail(asked, error)
-            return
-        for answer, row_K in zip(asked, rows_NK, strict=True):
-            if not answer.done():
-                answer.set_result(row_K)
-        seconds = time.perf_counter() - start
-        self._batch_s += (seconds - self._batch_s) * (_RECENT if self._batch_s else 1.0)
-        self._observe(len(asked), seconds)
+    def tick(self, now: float) -> None:
+        """Some times a second: tells what is overdue."""
+        if int(now) != self._second:
+            self._second = int(now)
+            self._ahead.append(self._asked - self._answered)
+        for job in self._jobs:
+            if now >= job.due:
+                job.settle(PAST_DUE)
 
+    def settle_all(self, reply: Reply) -> None:
+        while self._jobs:
+            self._jobs.popleft().settle(reply)
 
-def _fail(waiting: Iterable[Waiting], error: Exception) -> None:
-    for answer in waiting:
-        if not answer.done():
-            answer.set_exception(error)
+    def expect(self, max_batch: int, question_s: float) -> None:
+        """What a predictor has found at its start."""
+        self.max_batch = min(self._admission.max_batch, max_batch)
+        if not self._question_s:
+            self._question_s = question_s
+
+    def learn(self, questions: int, batch_s: float) -> None:
+        """What a batch took, from being sent to being answered."""
+        self._answered += questions
+        if questions * _TELLING >= self.max_batch:
+            self._question_s += (batch_s / questions - self._question_s) * _RECENT

@@ -1,90 +1,139 @@
-"""Counts and times of this process, told in Prometheus' text format.
+"""Counts and times on one page of memory that all processes of a server share, told in Prometheus' text format.
 
-Kept by hand, not by prometheus_client: three small kinds, changed on the event loop only, without locks.
+A process writes its own slot of the page, on its event loop only, without locks; whoever is asked adds up all slots.
+What a dead process has counted stays in its slot and the next one there counts on, so that no counter goes back.
+Kept by hand, not by prometheus_client: its files by process are slower to write and to read, and it is one more
+library.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import TypeAlias
 
 MEDIA_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+TENTHS = tuple(round(0.1 * number, 1) for number in range(1, 11))
 
 Labels = tuple[str, ...]
+Values: TypeAlias = "memoryview[float]"
+"""float64, one for each place."""
 
 
-class Metric(Protocol):
-    def lines(self) -> Iterator[str]: ...
+class Slot:
+    """Metrics take places in it as they are made, in the same order in every process; then it is bound to memory."""
+
+    def __init__(self) -> None:
+        self.num_places = 0
+        self.values: Values = memoryview(b"").cast("d")
+
+    def take(self, num_places: int) -> int:
+        """The first of so many places."""
+        first, self.num_places = self.num_places, self.num_places + num_places
+        return first
+
+    def bind(self, values: Values) -> None:
+        assert len(values) == self.num_places
+        self.values = values
 
 
 class Counter:
-    def __init__(self, name: str, text: str, labels: Labels = ()) -> None:
-        self._name, self._text, self._labels = name, text, labels
-        self._values: dict[Labels, float] = {} if labels else {(): 0}
+    """The values of all its labels are known beforehand, for each has its place."""
 
-    def add(self, *values: str, amount: float = 1) -> None:
-        self._values[values] = self._values.get(values, 0) + amount
+    def __init__(self, slot: Slot, name: str, text: str, labels: dict[str, Sequence[str]] | None = None) -> None:
+        self._slot, self._name, self._text = slot, name, text
+        self._labels = tuple(labels or ())
+        keys: list[Labels] = list(product(*(labels or {}).values()))
+        first = slot.take(len(keys))
+        self._places = {key: first + number for number, key in enumerate(keys)}
 
-    def lines(self) -> Iterator[str]:
+    def add(self, *values: str, amount: float = 1.0) -> None:
+        self._slot.values[self._places[values]] += amount
+
+    def lines(self, totals: Sequence[float]) -> Iterator[str]:
         yield from _head(self._name, self._text, "counter")
-        for values, count in self._values.items():
-            yield f"{self._name}{_labelled(self._labels, values)} {count:.15g}"
+        for values, place in self._places.items():
+            if totals[place] or not self._labels:
+                yield f"{self._name}{_labelled(self._labels, values)} {totals[place]:.15g}"
 
 
 class Gauge:
-    """Read when it is told."""
+    """What is now; a process that ends or dies has none of it."""
 
-    def __init__(self, name: str, text: str, read: Callable[[], float]) -> None:
-        self._name, self._text, self._read = name, text, read
+    def __init__(self, slot: Slot, name: str, text: str, read: Callable[[], float]) -> None:
+        self._slot, self._name, self._text, self._read = slot, name, text, read
+        self.place = slot.take(1)
 
-    def lines(self) -> Iterator[str]:
+    def note(self) -> None:
+        self._slot.values[self.place] = self._read()
+
+    def lines(self, totals: Sequence[float]) -> Iterator[str]:
         yield from _head(self._name, self._text, "gauge")
-        yield f"{self._name} {self._read():.15g}"
-
-
-class Info:
-    """A gauge of 1 whose labels tell what does not change."""
-
-    def __init__(self, name: str, text: str, labels: dict[str, str]) -> None:
-        self._name, self._text, self._labels = name, text, labels
-
-    def lines(self) -> Iterator[str]:
-        yield from _head(self._name, self._text, "gauge")
-        yield f"{self._name}{_labelled(tuple(self._labels), tuple(self._labels.values()))} 1"
+        yield f"{self._name} {totals[self.place]:.15g}"
 
 
 class Histogram:
-    """`bounds` are the upper ends, inclusive, of the buckets below +Inf."""
+    """`bounds` are the upper ends, inclusive, of the buckets below +Inf; of the label all values are known."""
 
-    def __init__(self, name: str, text: str, bounds: tuple[float, ...], labels: Labels = ()) -> None:
-        self._name, self._text, self._bounds, self._labels = name, text, bounds, labels
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
+    def __init__(
+        self,
+        slot: Slot,
+        name: str,
+        text: str,
+        bounds: tuple[float, ...],
+        label: tuple[str, Sequence[str]] = ("", ("",)),
+    ) -> None:
+        self._slot, self._name, self._text, self._bounds = slot, name, text, bounds
+        self._label, values = label
+        width = len(bounds) + 2
+        first = slot.take(width * len(values))
+        self._places = {value: first + width * number for number, value in enumerate(values)}
 
-    def observe(self, value: float, *labels: str) -> None:
-        counts = self._counts.setdefault(labels, [0] * (len(self._bounds) + 1))
-        counts[bisect_left(self._bounds, value)] += 1
-        self._sums[labels] = self._sums.get(labels, 0.0) + value
+    def observe(self, value: float, label: str = "") -> None:
+        place, values = self._places[label], self._slot.values
+        values[place] += value
+        values[place + 1 + bisect_left(self._bounds, value)] += 1
 
-    def lines(self) -> Iterator[str]:
+    def add_counts(self, counts: Sequence[int], total: float) -> None:
+        """By bucket, and the sum of the values behind them."""
+        place, values = self._places[""], self._slot.values
+        values[place] += total
+        for number, count in enumerate(counts, start=place + 1):
+            values[number] += count
+
+    def lines(self, totals: Sequence[float]) -> Iterator[str]:
         yield from _head(self._name, self._text, "histogram")
-        for values, counts in self._counts.items():
-            total = 0
+        names = (self._label,) if self._label else ()
+        for value, place in self._places.items():
+            values = (value,) if self._label else ()
+            counts = totals[place + 1 : place + 2 + len(self._bounds)]
+            if names and not any(counts):
+                continue
+            total = 0.0
             for bound, count in zip([*self._bounds, "+Inf"], counts, strict=True):
                 total += count
-                labels = _labelled((*self._labels, "le"), (*values, str(bound)))
-                yield f"{self._name}_bucket{labels} {total}"
-            labels = _labelled(self._labels, values)
-            yield f"{self._name}_sum{labels} {self._sums[values]:.9g}"
-            yield f"{self._name}_count{labels} {total}"
+                yield f"{self._name}_bucket{_labelled((*names, 'le'), (*values, str(bound)))} {total:.15g}"
+            yield f"{self._name}_sum{_labelled(names, values)} {totals[place]:.9g}"
+            yield f"{self._name}_count{_labelled(names, values)} {total:.15g}"
 
 
-def rendered(metrics: list[Metric]) -> bytes:
-    return ("\n".join(line for metric in metrics for line in metric.lines()) + "\n").encode()
+Metric = Counter | Gauge | Histogram
+
+
+def rendered(metrics: Sequence[Metric], slots: Sequence[Values]) -> bytes:
+    """All slots as one."""
+    totals = [sum(place) for place in zip(*slots, strict=True)]
+    return ("\n".join(line for metric in metrics for line in metric.lines(totals)) + "\n").encode()
+
+
+def info_line(name: str, text: str, labels: dict[str, str]) -> bytes:
+    """A gauge of 1 whose labels tell what does not change."""
+    lines = [*_head(name, text, "gauge"), f"{name}{_labelled(tuple(labels), tuple(labels.values()))} 1"]
+    return ("\n".join(lines) + "\n").encode()
 
 
 def _head(name: str, text: str, kind: str) -> tuple[str, str]:

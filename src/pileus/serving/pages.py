@@ -19,13 +19,6 @@ _POLICY = (
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
-SAFETY = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-)
-"""On every answer."""
-
 
 def read_pages() -> dict[str, Answer]:
     """By path."""

@@ -1,4 +1,4 @@
-"""From a request to one image of the model's input, within limits.
+"""From a request to images of the model's input, within limits.
 
 Nothing of a body is believed: its length, its type, its numbers and its pixels are bounded before they cost
 anything. What is wrong with it is a Refusal with the status that interfaces name.
@@ -6,9 +6,8 @@ anything. What is wrong with it is a Refusal with the status that interfaces nam
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Annotated, NamedTuple
 
 import msgspec
 import numpy as np
@@ -23,7 +22,6 @@ from pileus.serving.answers import Box, Refusal
 from pileus.spec.preprocessing import Drawing, Preprocessing
 from pileus.spec.values import Spec
 
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 Headers = Mapping[bytes, bytes]
 """Names in lower case."""
 
@@ -36,8 +34,6 @@ class Limits(Spec, frozen=True, kw_only=True):
     body_bytes: int = 16 * 1024 * 1024
     strokes_bytes: int = 1024 * 1024
     """Of a body of JSON: it takes some twenty times its length to decode."""
-    body_s: float = 15.0
-    """Seconds from the head of a request to the last byte of its body."""
     pixels: int = 32 * 1024 * 1024
     points: int = 10_000
     """Of all strokes of one drawing."""
@@ -45,7 +41,7 @@ class Limits(Spec, frozen=True, kw_only=True):
     """Of a request that names none, and the most that one may name."""
 
 
-class Input(NamedTuple):
+class Item(NamedTuple):
     image: NDArray[np.uint8]
     """(H, W, C), the model's."""
     box: Box
@@ -81,38 +77,27 @@ def deadline_of(headers: Headers, limits: Limits) -> float:
     return min(int(text) / 1000, limits.deadline_s)
 
 
-async def read_body(receive: Receive, headers: Headers, media_type: str, limits: Limits) -> bytes:
-    """The whole body, or 400, 408, 411, 413. Raises ConnectionError where the client has gone."""
-    most_bytes = limits.strokes_bytes if media_type == STROKES else limits.body_bytes
-    too_large = Refusal(413, f"a body of {media_type} may have at most {most_bytes} bytes; send a smaller one.")
-    declared = headers.get(b"content-length")
-    if declared is None and b"transfer-encoding" not in headers:
-        raise Refusal(411, "a request with a body needs Content-Length or chunked Transfer-Encoding.")
-    if declared is not None and not declared.isdigit():
-        raise Refusal(400, "Content-Length is a whole number of bytes.")
-    if declared is not None and int(declared) > most_bytes:
-        raise too_large
-    parts: list[bytes] = []
-    size, more = 0, True
-    try:
-        async with asyncio.timeout(limits.body_s):
-            while more:
-                message = await receive()
-                if message["type"] == "http.disconnect":
-                    raise ConnectionError("the client went away inside its request")
-                parts.append(message.get("body", b""))
-                size, more = size + len(parts[-1]), message.get("more_body", False)
-                if size > most_bytes:
-                    raise too_large
-    except TimeoutError as error:
-        raise Refusal(408, f"a body must arrive within {limits.body_s:g} seconds; send it again.") from error
-    if size == 0:
-        raise Refusal(400, "the body is empty; send a picture, the model's input or strokes.")
-    return b"".join(parts)
+def items_of_strokes_body(body: bytes, spec: Preprocessing, limits: Limits, *, whole: bool) -> list[Item]:
+    """From left to right; `whole` takes all as one. A Refusal where the body cannot be read."""
+    assert isinstance(spec, Drawing)  # media_type_of has refused strokes for others
+    return [_parse_strokes(body, spec, limits)]
 
 
-def parse(body: bytes, media_type: str, spec: Preprocessing, limits: Limits) -> Input:
-    """Takes milliseconds, for a great picture up to a second: not for the event loop."""
+def items_of_picture_body(body: bytes, spec: Preprocessing, limits: Limits, *, whole: bool) -> list[Item]:
+    """As of strokes. A great picture takes up to a second: not for the event loop."""
+    return [_parse_picture(body, spec, limits)]
+
+
+def check_raw(body: bytes, spec: Preprocessing) -> None:
+    """422 unless it is exactly one image of the model's input."""
+    expected = spec.height * spec.width * spec.channels
+    if len(body) != expected:
+        shape = f"{spec.height} x {spec.width} x {spec.channels}"
+        raise Refusal(422, f"raw input is {expected} bytes, {shape} (got {len(body)}); resize it.")
+
+
+def parse(body: bytes, media_type: str, spec: Preprocessing, limits: Limits) -> Item:
+    """One image of a body of any type, by the code that the server answers with."""
     if media_type == RAW:
         return _parse_raw(body, spec)
     if media_type in PICTURES:
@@ -121,18 +106,13 @@ def parse(body: bytes, media_type: str, spec: Preprocessing, limits: Limits) -> 
     return _parse_strokes(body, spec, limits)
 
 
-def _parse_raw(body: bytes, spec: Preprocessing) -> Input:
-    shape = spec.height, spec.width, spec.channels
-    expected = spec.height * spec.width * spec.channels
-    if len(body) != expected:
-        raise Refusal(
-            422,
-            f"raw input is {expected} bytes, {' x '.join(map(str, shape))} (got {len(body)}); resize it.",
-        )
-    return Input(np.frombuffer(body, np.uint8).reshape(shape), (0, 0, spec.width, spec.height))
+def _parse_raw(body: bytes, spec: Preprocessing) -> Item:
+    check_raw(body, spec)
+    image_HWC = np.frombuffer(body, np.uint8).reshape(spec.height, spec.width, spec.channels)
+    return Item(image_HWC, (0, 0, spec.width, spec.height))
 
 
-def _parse_picture(body: bytes, spec: Preprocessing, limits: Limits) -> Input:
+def _parse_picture(body: bytes, spec: Preprocessing, limits: Limits) -> Item:
     try:
         width, height = picture_size(body)
         if width * height > limits.pixels:
@@ -145,10 +125,10 @@ def _parse_picture(body: bytes, spec: Preprocessing, limits: Limits) -> Input:
         raise Refusal(422, str(error)) from error
     except UsageError as error:
         raise Refusal(400, str(error)) from error
-    return Input(fitted.image, fitted.box)
+    return Item(fitted.image, fitted.box)
 
 
-def _parse_strokes(body: bytes, spec: Drawing, limits: Limits) -> Input:
+def _parse_strokes(body: bytes, spec: Drawing, limits: Limits) -> Item:
     try:
         strokes = _decode_strokes(body).strokes
     except msgspec.ValidationError as error:
@@ -165,4 +145,4 @@ def _parse_strokes(body: bytes, spec: Drawing, limits: Limits) -> Input:
         raise Refusal(422, str(error)) from error
     ink = np.concatenate([line for line in lines if len(line)])
     low, high = np.floor(ink.min(axis=0)), np.ceil(ink.max(axis=0))
-    return Input(image_HWC, (int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])))
+    return Item(image_HWC, (int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])))

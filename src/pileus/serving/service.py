@@ -1,173 +1,305 @@
-"""The model at work in one process: its life (starting, ready, draining) and the way of one prediction."""
+"""The model at work in one front: its life (starting, ready, draining), the way of one prediction, the swap."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 from urllib.parse import parse_qs
 
 import numpy as np
 
-from pileus.bundles import Bundle
-from pileus.serving.answers import Answer, Refusal, prediction_answer
-from pileus.serving.batching import Batcher, QueueFull, Stopped
-from pileus.serving.instruments import Instruments
+from pileus.bundles import Manifest
+from pileus.errors import PileusError
+from pileus.serving.answers import JSON, Answer, Refusal
+from pileus.serving.batching import PAST_DUE, Admission, Job, QueueFull
+from pileus.serving.connection import Request
+from pileus.serving.crew import Crew, Patience
+from pileus.serving.frames import Kind, Question, Reply
+from pileus.serving.instruments import Instruments, Now
+from pileus.serving.links import Link
+from pileus.serving.metrics import Values
 from pileus.serving.requests import (
     RAW,
-    Headers,
-    Input,
+    STROKES,
     Limits,
-    Receive,
+    check_raw,
     deadline_of,
+    items_of_picture_body,
     media_type_of,
-    parse,
-    read_body,
 )
 from pileus.spec.values import Spec
 
-State = Literal["starting", "ready", "draining", "failed"]
+State = Literal["starting", "ready", "draining"]
 
 _log = logging.getLogger(__name__)
 _PREPARING_THREADS = 2
+_MAX_PREPARING = 64
+"""Pictures that are decoded or wait for it."""
+_MAX_QUERIES = 256
 _RETRY_S = 1.0
-"""What a client is told to wait while the server starts or drains."""
+"""What a client is told to wait at least."""
 
 
 class Settings(Spec, frozen=True, kw_only=True):
-    max_batch: int = 64
-    max_under_way: int = 512
-    """Prediction requests between head and answer; each may hold a body in memory."""
+    admission: Admission = Admission()
+    patience: Patience = Patience()
     limits: Limits = Limits()
 
 
+class Supply(Protocol):
+    """Where predictors of one model come from."""
+
+    manifest: Manifest
+    num_links: int
+
+    def make_link(self) -> Link: ...
+
+
+class Model:
+    """One model, its predictors, and what requests for it have in common."""
+
+    def __init__(self, manifest: Manifest, crew: Crew) -> None:
+        self.manifest, self.crew = manifest, crew
+        name = f'"model":{{"name":{json.dumps(manifest.name)},"version":{json.dumps(manifest.short_version)}}},'
+        self.prefix = name.encode()
+        """Between the request's id and the text, in the JSON of an answer."""
+        self.queries: dict[bytes, bool] = {b"": False}
+        """Those that have been checked, and whether they ask for all as one item."""
+
+
+class Plan(NamedTuple):
+    """What the head of a prediction's request asks for."""
+
+    model: Model
+    media_type: str
+    whole: bool
+    due: float
+    explicit: bool
+    """The deadline is the client's."""
+
+
 class Service:
-    """Lives on one event loop, between `start` and `stop`."""
+    """On one event loop, between `start` and `stop`."""
 
-    def __init__(self, bundle: Bundle, settings: Settings) -> None:
-        self.bundle = bundle
+    def __init__(
+        self,
+        settings: Settings,
+        num_connections: Callable[[], int],
+        failed: Callable[[PileusError], None],
+        slot: tuple[Values, int] | None = None,
+    ) -> None:
+        """`failed` is called when nothing can be answered any more; `slot` is a page of metrics and the place in it."""
         self.state: State = "starting"
-        self._settings = settings
-        self._under_way = 0
+        self._settings, self._failed = settings, failed
+        self._model: Model | None = None
+        self._leaving: set[asyncio.Task[None]] = set()
+        self._num_preparing = 0
         self._preparing = ThreadPoolExecutor(_PREPARING_THREADS, thread_name_prefix="pileus-preparing")
-        self.instruments = Instruments(
-            bundle,
+        self._loop = asyncio.get_running_loop()
+        now = Now(
             ready=lambda: self.state == "ready",
-            queued=lambda: self._batcher.queued,
-            under_way=lambda: self._under_way,
+            queued=lambda: len(self._model.crew.queue) if self._model else 0,
+            under_way=lambda: self._num_preparing + (self._model.crew.under_way if self._model else 0),
+            connections=num_connections,
+            predictors=lambda: self._model.crew.num_ready if self._model else 0,
         )
-        self._batcher = Batcher(
-            bundle.probabilities,
-            max_batch=settings.max_batch,
-            max_queue=max(settings.max_batch, settings.max_under_way),
-            observe=self.instruments.observe_batch,
-        )
+        self.instruments = Instruments(now, *(slot or ()))
 
-    def start(self, ready: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
-        """Warm up in the background, then call one of the two; `failed` also when the predictor's loop ends."""
-        self._batcher.start(lambda error: self._give_up(error, failed))
-        self._warming = asyncio.create_task(self._warm_up(ready, failed), name="pileus-warm-up")
+    @property
+    def manifest(self) -> Manifest:
+        """503 before there is a model."""
+        return self._present().manifest
+
+    async def start(self, supply: Supply) -> None:
+        """Until its predictors are warm. WorkFailed where they cannot be."""
+        met = threading.Barrier(_PREPARING_THREADS)
+        for _ in range(_PREPARING_THREADS):
+            self._preparing.submit(met.wait, _RETRY_S)  # all threads are there before the first picture
+        self._model = await self._begun(supply)
+        if self.state == "starting":
+            self.state = "ready"
+
+    async def swap(self, supply: Supply) -> None:
+        """Change to another model when it is warm; what the former has queued, it answers. WorkFailed: no change."""
+        try:
+            model = await self._begun(supply)
+        except PileusError:
+            self.instruments.swaps.add("refused")
+            raise
+        former, self._model = self._model, model
+        self.instruments.swaps.add("done")
+        if former is not None:
+            task = self._loop.create_task(self._let_go(former), name="pileus-former-model")
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
+
+    def tick(self, now: float) -> None:
+        if self._model is not None:
+            self._model.crew.tick(now)
 
     def drain(self) -> None:
-        """From now on only what was begun is answered."""
+        """Not ready any more; who asks all the same is answered."""
         self.state = "draining"
 
     async def stop(self) -> None:
         self.drain()
-        self._warming.cancel()
-        await asyncio.gather(self._warming, return_exceptions=True)
-        await self._batcher.stop()
+        if self._model is not None:
+            await self._model.crew.stop()
+        for task in self._leaving:
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
         await asyncio.to_thread(self._preparing.shutdown, cancel_futures=True)
+        self.instruments.forget_now()
 
     def check_ready(self) -> None:
         """503 unless ready."""
         if self.state != "ready":
             raise Refusal(503, f"the server is {self.state}; try again.", retry_after_s=_RETRY_S)
 
-    async def predict(self, request_id: str, query: bytes, headers: Headers, receive: Receive) -> Answer:
-        """One prediction. All that the head of a request can be refused for comes before its body is read."""
-        self.check_ready()
-        self._check_query(query)
-        media_type = media_type_of(headers, self.bundle.manifest.preprocessing)
-        deadline_s = deadline_of(headers, self._settings.limits)
-        if self._under_way >= self._settings.max_under_way:
-            raise self._too_many(self._batcher.wait_s())
-        self._under_way += 1
-        try:
-            async with asyncio.timeout(deadline_s):
-                return await self._answer(request_id, media_type, headers, receive)
-        except TimeoutError as error:
-            raise Refusal(504, f"no answer within {deadline_s * 1000:g} ms; allow more or try again.") from error
-        except QueueFull as error:
-            raise self._too_many(error.wait_s) from error
-        except Stopped as error:
-            raise Refusal(503, "the server was stopped; try again.", retry_after_s=_RETRY_S) from error
-        finally:
-            self._under_way -= 1
+    def check_head(self, request: Request) -> int:
+        """The most bytes of its body; makes its plan. All that a head can be refused for comes before the body."""
+        model = self._present()
+        whole = model.queries.get(request.query)
+        if whole is None:
+            whole = self._checked_query(model, request.query)
+        media_type = media_type_of(request.headers, model.manifest.preprocessing)
+        limits = self._settings.limits
+        due = request.started + deadline_of(request.headers, limits)
+        request.plan = Plan(model, media_type, whole, due, b"x-deadline-ms" in request.headers)
+        return limits.strokes_bytes if media_type == STROKES else limits.body_bytes
 
-    async def _answer(self, request_id: str, media_type: str, headers: Headers, receive: Receive) -> Answer:
-        with self._timed("read"):
-            body = await read_body(receive, headers, media_type, self._settings.limits)
-        with self._timed("prepare"):
-            image_HWC, box = await self._prepared(body, media_type)
-        with self._timed("predict"):
-            probabilities_K = await self._batcher.submit(image_HWC)
-        prediction = self.bundle.judge(probabilities_K)
-        self.instruments.verdicts.add(prediction.verdict)
-        return prediction_answer(self.bundle, request_id, [(prediction, box)])
+    def begin(self, request: Request) -> None:
+        """One prediction; answered later. May raise a Refusal."""
+        plan = request.plan
+        assert isinstance(plan, Plan)
+        body = bytes(request.body)
+        request.body = b""
+        if not body:
+            raise Refusal(400, "the body is empty; send a picture, the model's input or strokes.")
+        if plan.media_type == RAW:
+            check_raw(body, plan.model.manifest.preprocessing)
+            self._submit(request, plan, Question(Kind.RAW, body))
+        elif plan.media_type == STROKES:
+            self._submit(request, plan, Question(Kind.STROKES, body, plan.whole))
+        else:
+            self._prepare(request, plan, body)
 
-    async def _prepared(self, body: bytes, media_type: str) -> Input:
-        if media_type == RAW:  # nothing to do that would be worth a thread
-            return parse(body, media_type, self.bundle.manifest.preprocessing, self._settings.limits)
-        return await self._in_thread(body, media_type)
+    def _present(self) -> Model:
+        if self._model is None:
+            self.check_ready()
+            raise Refusal(503, "the server is stopping; try again.", retry_after_s=_RETRY_S)
+        return self._model
 
-    async def _in_thread(self, body: bytes, media_type: str) -> Input:
-        return await asyncio.get_running_loop().run_in_executor(
-            self._preparing, parse, body, media_type, self.bundle.manifest.preprocessing, self._settings.limits
+    async def _begun(self, supply: Supply) -> Model:
+        settings = self._settings
+        crew = Crew(
+            supply.make_link, supply.num_links, settings.admission, settings.patience, self.instruments, self._failed
         )
+        try:
+            await crew.start()
+        except BaseException:
+            await crew.stop()
+            raise
+        return Model(supply.manifest, crew)
 
-    def _check_query(self, query: bytes) -> None:
-        """`model` must be this one; `segment` may be `none`."""
+    async def _let_go(self, model: Model) -> None:
+        """A model that has been replaced: after its last answer."""
+        try:
+            async with asyncio.timeout(self._settings.limits.deadline_s):
+                while model.crew.under_way:
+                    model.crew.tick(time.monotonic())
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            _log.warning("the former model still had requests; they are refused")
+        finally:
+            await model.crew.stop()
+
+    def _prepare(self, request: Request, plan: Plan, body: bytes) -> None:
+        if self._num_preparing >= _MAX_PREPARING:
+            self.instruments.shed.add("queue")
+            raise _too_many(_RETRY_S)
+        self._num_preparing += 1
+        limits, spec = self._settings.limits, plan.model.manifest.preprocessing
+
+        def prepared() -> Question:
+            items = items_of_picture_body(body, spec, limits, whole=plan.whole)
+            images_NHWC = np.stack([item.image for item in items])
+            return Question(Kind.RAW, images_NHWC.tobytes(), boxes=[item.box for item in items])
+
+        work = self._loop.run_in_executor(self._preparing, prepared)
+        work.add_done_callback(lambda done: self._prepared(request, plan, done))
+
+    def _prepared(self, request: Request, plan: Plan, done: asyncio.Future[Question]) -> None:
+        self._num_preparing -= 1
+        try:
+            if done.cancelled():
+                raise Refusal(503, "the server was stopped; try again.", retry_after_s=_RETRY_S)
+            self._submit(request, plan, done.result())
+        except Refusal as refusal:
+            request.answer(refusal.answer(request.id.decode()))
+        except Exception as error:
+            self._settle(Job(_NOTHING, request, plan.due, self._settle), Reply(500, str(error).encode()))
+
+    def _submit(self, request: Request, plan: Plan, question: Question) -> None:
+        job = Job(question, request, plan.due, self._settle)
+        try:
+            plan.model.crew.submit(job)
+        except QueueFull as full:
+            self.instruments.shed.add("queue")
+            raise _too_many(full.wait_s) from full
+        if plan.explicit:
+            self._loop.call_later(plan.due - time.monotonic(), job.settle, PAST_DUE)
+
+    def _settle(self, job: Job, reply: Reply) -> None:
+        request, plan = job.request, job.request.plan
+        assert isinstance(plan, Plan)
+        if reply.status == 200:
+            body = b'{"request_id":"%b",%b%b' % (request.id, plan.model.prefix, reply.body)
+            request.answer(Answer(200, JSON, body))
+        else:
+            request.answer(self._refused(request, plan, reply).answer(request.id.decode()))
+
+    def _refused(self, request: Request, plan: Plan, reply: Reply) -> Refusal:
+        if reply.status == 504:
+            self.instruments.shed.add("deadline")
+            allowed_ms = (plan.due - request.started) * 1000
+            return Refusal(504, f"no answer within {allowed_ms:.4g} ms; allow more or try again.")
+        if reply.status == 503:
+            return Refusal(503, "the server was stopped; try again.", retry_after_s=_RETRY_S)
+        if reply.status == 500:
+            _log.error("request %s failed: %s", request.id.decode(), reply.body.decode(errors="replace"))
+            return Refusal(500, "the server failed; its log has the reason.")
+        return Refusal(reply.status, reply.body.decode())
+
+    def _checked_query(self, model: Model, query: bytes) -> bool:
+        """`model` must be this one; `segment` may be `none`, which takes all as one item."""
         try:
             asked = parse_qs(query.decode("ascii"), keep_blank_values=True, max_num_fields=16)
         except ValueError as error:
             raise Refusal(400, "the query cannot be decoded; use ?model=NAME[@VERSION] and ?segment=none.") from error
-        for model in asked.get("model", []):
-            name, _, version = model.partition("@")
-            if name != self.bundle.name or version not in ("", self.bundle.version, self.bundle.manifest.version):
-                here = f"{self.bundle.name}@{self.bundle.version}"
-                raise Refusal(404, f"there is no model {model[:100]!r} here, only {here}; see /v1/models.")
+        manifest = model.manifest
+        for wanted in asked.get("model", []):
+            name, _, version = wanted.partition("@")
+            if name != manifest.name or version not in ("", manifest.short_version, manifest.version):
+                here = f"{manifest.name}@{manifest.short_version}"
+                raise Refusal(404, f"there is no model {wanted[:100]!r} here, only {here}; see /v1/models.")
         for segment in asked.get("segment", []):
             if segment != "none":
                 raise Refusal(422, f"segment may be 'none' (got {segment[:20]!r}); leave it out.")
+        whole = "segment" in asked
+        if len(model.queries) < _MAX_QUERIES:
+            model.queries[query] = whole
+        return whole
 
-    def _too_many(self, wait_s: float) -> Refusal:
-        return Refusal(429, "too many requests are under way; try again later.", retry_after_s=max(wait_s, _RETRY_S))
 
-    async def _warm_up(self, ready: Callable[[], None], failed: Callable[[BaseException], None]) -> None:
-        blank = np.zeros(self.bundle.input_shape, np.uint8).tobytes()
-        try:
-            image_HWC, _ = await self._in_thread(blank, RAW)
-            for count in (1, self._settings.max_batch):
-                await asyncio.gather(*(self._batcher.submit(image_HWC) for _ in range(count)))
-        except Exception as error:
-            self._give_up(error, failed)
-            return
-        if self.state == "starting":
-            self.state = "ready"
-            ready()
+_NOTHING = Question(Kind.RAW, b"")
 
-    def _give_up(self, error: BaseException, failed: Callable[[BaseException], None]) -> None:
-        if self.state != "draining":
-            self.state = "failed"
-            failed(error)
 
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        start = time.perf_counter()
-        yield
-        self.instruments.stage_s.observe(time.perf_counter() - start, stage)
+def _too_many(wait_s: float) -> Refusal:
+    return Refusal(429, "too many requests are under way; try again later.", retry_after_s=max(wait_s, _RETRY_S))

@@ -142,7 +142,9 @@ def test_our_own_fault_is_shown_for_debugging(
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("module", "extra"), [("torch", "train"), ("sklearn.datasets", "train"), ("uvicorn", "serve")])
+@pytest.mark.parametrize(
+    ("module", "extra"), [("torch", "train"), ("sklearn.datasets", "train"), ("httptools", "serve")]
+)
 def test_a_library_of_an_extra_that_is_missing_is_named_with_its_extra(
     module: str, extra: str, probe: Callable[[Call], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

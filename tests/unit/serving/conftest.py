@@ -24,6 +24,8 @@ class GatedBundle(Bundle):
         self.gate = threading.Event()
         self.entered = threading.Event()
         self.failure: Exception | None = None
+        self.sizes: list[int] = []
+        """Of the batches that have passed the gate."""
         self.gate.set()
 
     def probabilities(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -31,6 +33,7 @@ class GatedBundle(Bundle):
         assert self.gate.wait(30)
         if self.failure is not None:
             raise self.failure
+        self.sizes.append(len(images_NHWC))
         return super().probabilities(images_NHWC)
 
 

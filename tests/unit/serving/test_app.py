@@ -22,6 +22,7 @@ from PIL import Image
 
 from pileus.bundles import load
 from pileus.preprocessing.strokes import rasterise
+from pileus.serving.batching import Admission
 from pileus.serving.requests import Limits
 from pileus.serving.server import ServeOptions, running
 from pileus.serving.service import Settings
@@ -238,7 +239,7 @@ def test_past_its_deadline(gated: GatedBundle) -> None:
 
 
 def test_over_the_bound_it_is_refused_early(gated: GatedBundle) -> None:
-    options = ServeOptions(port=0, settings=Settings(max_batch=1, max_under_way=2))
+    options = ServeOptions(port=0, settings=Settings(admission=Admission(max_batch=1, max_queue=1)))
     with (
         running(gated, options) as url,
         httpx.Client(base_url=url, timeout=20) as client,

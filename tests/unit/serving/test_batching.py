@@ -1,174 +1,173 @@
+"""The queue without predictors and without a clock: time is told to it."""
+
 from __future__ import annotations
 
-import asyncio
-import threading
-from collections.abc import Awaitable, Callable
-
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from pileus.serving.batching import Batcher, QueueFull, Stopped
-
-
-class Predictor:
-    """Answers each image with its first pixel; a batch waits for its gate; remembers the sizes of batches."""
-
-    def __init__(self) -> None:
-        self.gate = threading.Event()
-        self.entered = threading.Event()
-        self.sizes: list[int] = []
-        self.failure: Exception | None = None
-
-    def __call__(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.sizes.append(len(images_NHWC))
-        self.entered.set()
-        assert self.gate.wait(10)
-        if self.failure is not None:
-            raise self.failure
-        return images_NHWC[:, 0, 0].astype(np.float32)
+from pileus.serving.batching import PAST_DUE, STOPPED, Admission, Job, Queue, QueueFull
+from pileus.serving.connection import Bounds, Connection, Request
+from pileus.serving.frames import Kind, Question, Reply
 
 
-def image(value: int) -> NDArray[np.uint8]:
-    return np.full((2, 2, 1), value, np.uint8)
+class Asked:
+    """A job and what it was answered with."""
+
+    def __init__(self, number: int = 0, *, due: float = 100.0, num_bytes: int = 1) -> None:
+        self.request = Request(Connection(None, Bounds()), 0.0)  # type: ignore[arg-type]  # it is never asked
+        self.replies: list[Reply] = []
+        question = Question(Kind.RAW, bytes([number]) * num_bytes)
+        self.job = Job(question, self.request, due, lambda job, reply: self.replies.append(reply))
 
 
-def run(
-    test: Callable[[Batcher, Predictor], Awaitable[None]],
-    *,
-    max_batch: int = 3,
-    max_queue: int = 8,
-    observe: Callable[[int, float], None] = lambda images, seconds: None,
-) -> list[BaseException]:
-    """Run one scenario on a loop of its own; returns what the batcher's end was told with."""
-    ended: list[BaseException] = []
-
-    async def scenario() -> None:
-        predictor = Predictor()
-        batcher = Batcher(predictor, max_batch=max_batch, max_queue=max_queue, observe=observe)
-        batcher.start(ended.append)
-        try:
-            async with asyncio.timeout(10):
-                await test(batcher, predictor)
-        finally:
-            predictor.gate.set()
-            await batcher.stop()
-
-    asyncio.run(scenario())
-    return ended
+def queue_of(*asked: Asked, admission: Admission | None = None) -> Queue:
+    queue = Queue(admission or Admission(max_batch=3))
+    for each in asked:
+        queue.join(each.job, 0.0)
+    return queue
 
 
-async def busy(batcher: Batcher, predictor: Predictor) -> asyncio.Task[NDArray[np.float32]]:
-    """One image is being computed and stays so until the gate opens."""
-    first = asyncio.create_task(batcher.submit(image(0)))
-    await asyncio.to_thread(predictor.entered.wait, 10)
-    return first
+def numbers(jobs: list[Job]) -> list[int]:
+    return [job.question.body[0] for job in jobs]
 
 
-async def queued(batcher: Batcher, *values: int) -> list[asyncio.Task[NDArray[np.float32]]]:
-    tasks = [asyncio.create_task(batcher.submit(image(value))) for value in values]
-    before = batcher.queued
-    while batcher.queued < before + len(values):
-        await asyncio.sleep(0)
-    return tasks
+def test_a_batch_is_all_that_waits_up_to_the_cap_in_order() -> None:
+    queue = queue_of(*(Asked(number) for number in range(5)))
+    assert [numbers(queue.take(0.0)) for _ in range(3)] == [[0, 1, 2], [3, 4], []]
 
 
-def test_alone_is_a_batch_of_one_at_once() -> None:
-    async def scenario(batcher: Batcher, predictor: Predictor) -> None:
-        predictor.gate.set()
-        assert (await batcher.submit(image(9))).tolist() == [9]
-        assert predictor.sizes == [1]
-
-    assert run(scenario) == []
+def test_a_batch_is_bounded_by_bytes_but_never_empty() -> None:
+    queue = queue_of(*(Asked(number, num_bytes=8) for number in range(3)), admission=Admission(max_batch_bytes=10))
+    assert [numbers(queue.take(0.0)) for _ in range(2)] == [[0, 1], [2]]
 
 
-def test_what_queues_while_busy_goes_together_up_to_the_cap_and_each_gets_its_own() -> None:
-    async def scenario(batcher: Batcher, predictor: Predictor) -> None:
-        first = await busy(batcher, predictor)
-        rest = await queued(batcher, 1, 2, 3, 4, 5)
-        predictor.gate.set()
-        answers = await asyncio.gather(first, *rest)
-        assert [row.tolist() for row in answers] == [[0], [1], [2], [3], [4], [5]]
-        assert predictor.sizes == [1, 3, 2]
-
-    assert run(scenario) == []
+def test_what_is_past_its_deadline_is_told_and_not_taken() -> None:
+    late, early = Asked(1, due=2.0), Asked(2)
+    queue = queue_of(late, early)
+    assert numbers(queue.take(2.0)) == [2]
+    assert late.replies == [PAST_DUE] and early.replies == []
 
 
-def test_a_full_queue_refuses_at_once() -> None:
-    async def scenario(batcher: Batcher, predictor: Predictor) -> None:
-        first = await busy(batcher, predictor)
-        rest = await queued(batcher, 1, 2)
-        with pytest.raises(QueueFull):
-            await batcher.submit(image(3))
-        predictor.gate.set()
-        await asyncio.gather(first, *rest)
-
-    run(scenario, max_queue=2)
+def test_the_overdue_are_told_while_they_wait_and_only_once() -> None:
+    late = Asked(1, due=2.0)
+    queue = queue_of(late, Asked(2))
+    for now in (1.9, 2.0, 3.0):
+        queue.tick(now)
+    assert late.replies == [PAST_DUE] and numbers(queue.take(3.0)) == [2]
 
 
-def test_the_estimated_wait_grows_with_the_queue() -> None:
-    async def scenario(batcher: Batcher, predictor: Predictor) -> None:
-        predictor.gate.set()
-        await batcher.submit(image(1))
-        empty_s = batcher.wait_s()
-        predictor.gate.clear()
-        predictor.entered.clear()
-        first = await busy(batcher, predictor)
-        rest = await queued(batcher, *range(6))
-        assert batcher.wait_s() == pytest.approx(3 * empty_s) and empty_s > 0
-        predictor.gate.set()
-        await asyncio.gather(first, *rest)
-
-    run(scenario)
+def test_who_has_gone_is_not_computed() -> None:
+    gone = Asked(1)
+    queue = queue_of(gone, Asked(2))
+    gone.request.forget()
+    assert numbers(queue.take(0.0)) == [2] and gone.replies == []
 
 
-def test_what_is_given_up_is_never_computed() -> None:
-    async def scenario(batcher: Batcher, predictor: Predictor) -> None:
-        first = await busy(batcher, predictor)
-        one, two, three = await queued(batcher, 1, 2, 3)
-        two.cancel()
-        await asyncio.gather(two, return_exceptions=True)
-        assert batcher.queued == 2
-        predictor.gate.set()
-        await asyncio.gather(first, one, three)
-        assert predictor.sizes == [1, 2]
-
-    assert run(scenario) == []
+def test_the_first_answer_counts() -> None:
+    asked = Asked()
+    asked.job.settle(Reply(200, b"first"))
+    asked.job.settle(Reply(500, b"second"))
+    assert [reply.body for reply in asked.replies] == [b"first"]
 
 
-def test_a_failing_batch_fails_those_in_it_and_no_other() -> None:
-    async def scenario(batcher: Batcher, predictor: Predictor) -> None:
-        predictor.failure = MemoryError("no room")
-        first = await busy(batcher, predictor)
-        predictor.gate.set()
-        with pytest.raises(MemoryError, match="no room"):
-            await first
-        predictor.failure = None
-        assert (await batcher.submit(image(7))).tolist() == [7]
-
-    assert run(scenario) == []
+def test_what_comes_again_is_first_in_its_order_and_alone() -> None:
+    again = [Asked(7), Asked(8), Asked(9)]
+    for each in again:
+        each.job.sends = 1
+    again[1].job.settle(STOPPED)
+    queue = queue_of(Asked(1), Asked(2))
+    queue.join_again(each.job for each in again)
+    assert [numbers(queue.take(0.0)) for _ in range(3)] == [[7], [9], [1, 2]]
 
 
-def test_stopping_answers_everyone() -> None:
-    async def scenario(batcher: Batcher, predictor: Predictor) -> None:
-        first = await busy(batcher, predictor)
-        rest = await queued(batcher, 1, 2)
-        first.add_done_callback(lambda _: predictor.gate.set())
-        await batcher.stop()
-        for task in (first, *rest):
-            with pytest.raises(Stopped):
-                await task
-
-    assert run(scenario) == []
+def test_what_comes_again_does_not_join_those_before_it() -> None:
+    again = Asked(7)
+    queue = queue_of(Asked(1), again, Asked(2))
+    again.job.sends = 1
+    assert [numbers(queue.take(0.0)) for _ in range(3)] == [[1], [7], [2]]
 
 
-def test_the_end_of_the_loop_is_told() -> None:
-    def failing(images: int, seconds: float) -> None:
-        raise ValueError("a fault in the measuring")
+def test_a_refusal_comes_before_the_wait_is_too_long() -> None:
+    queue = Queue(Admission(max_batch=4, max_wait_s=0.05, max_crowd=0))
+    queue.expect(4, 0.01)
+    queue.num_servers = 2
+    for _ in range(11):
+        queue.join(Asked().job, 0.0)
+    with pytest.raises(QueueFull) as full:
+        queue.join(Asked().job, 0.0)
+    assert full.value.wait_s == pytest.approx(0.055)
 
-    async def scenario(batcher: Batcher, predictor: Predictor) -> None:
-        predictor.gate.set()
-        await batcher.submit(image(1))
 
-    (error,) = run(scenario, observe=failing)
-    assert str(error) == "a fault in the measuring"
+def test_a_crowd_that_waits_for_its_answers_is_let_in() -> None:
+    """Ten users ask again and again: the wait is ten times the short bound, and nobody is refused."""
+    queue = Queue(Admission(max_batch=1, max_wait_s=0.01, max_crowd=10))
+    queue.expect(1, 0.01)
+    for _ in range(10):
+        queue.join(Asked().job, 0.0)
+    for second in range(20):
+        queue.tick(float(second))
+        for _ in range(100):
+            queue.take(float(second))
+            queue.learn(1, 0.01)
+            queue.join(Asked().job, float(second))
+
+
+def test_who_asks_more_than_is_answered_meets_the_short_bound() -> None:
+    queue = Queue(Admission(max_batch=1, max_wait_s=0.05, max_crowd=10, crowd_s=3))
+    queue.expect(1, 0.01)
+    refused = []
+    for number in range(600):  # two are asked for one that is answered, a hundred a second
+        now = number / 100
+        queue.tick(now)
+        queue.take(now)
+        queue.learn(1, 0.01)
+        for _ in range(2):
+            try:
+                queue.join(Asked().job, now)
+            except QueueFull:
+                refused.append(number)
+    assert 0 < refused[0] < 20 and len(queue) <= 11
+    assert len([number for number in refused if number >= 300]) == pytest.approx(300, abs=10)
+    queue.tick(20.0)
+    queue.tick(21.0)
+    queue.tick(22.0)
+    for _ in range(10):
+        queue.join(Asked().job, 22.0)
+
+
+def test_a_wait_past_its_own_deadline_is_refused_at_once() -> None:
+    queue = Queue(Admission(max_wait_s=10.0))
+    queue.expect(64, 0.01)
+    for _ in range(5):
+        queue.join(Asked().job, 0.0)
+    queue.join(Asked(due=1.06).job, 1.0)
+    with pytest.raises(QueueFull):
+        queue.join(Asked(due=1.05).job, 1.0)
+
+
+def test_the_queue_is_bounded_also_where_nothing_is_known_of_the_time() -> None:
+    queue = queue_of(Asked(), Asked(), admission=Admission(max_queue=2))
+    with pytest.raises(QueueFull):
+        queue.join(Asked().job, 0.0)
+
+
+def test_the_cost_is_learnt_from_great_batches_only() -> None:
+    queue = Queue(Admission(max_batch=8))
+    queue.expect(8, 0.001)
+    queue.join(Asked().job, 0.0)
+    queue.learn(1, 5.0)
+    assert queue.wait_s() == pytest.approx(0.001)
+    for _ in range(60):
+        queue.learn(8, 0.08)
+    assert queue.wait_s() == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_slow_model_gets_smaller_batches() -> None:
+    queue = queue_of(*(Asked(number) for number in range(3)), admission=Admission(max_batch=64))
+    queue.expect(2, 0.03)
+    assert numbers(queue.take(0.0)) == [0, 1]
+
+
+def test_all_that_wait_are_told_of_the_end() -> None:
+    asked = [Asked(), Asked()]
+    queue_of(*asked).settle_all(STOPPED)
+    assert [each.replies for each in asked] == [[STOPPED], [STOPPED]]

@@ -1,22 +1,29 @@
 from __future__ import annotations
 
-from pileus.serving.metrics import Counter, Gauge, Histogram, Info, Metric, rendered
+import pytest
+
+from pileus.serving.metrics import Counter, Gauge, Histogram, Metric, Slot, Values, info_line, rendered
+
+
+def bound(slot: Slot) -> Values:
+    values = memoryview(bytearray(8 * slot.num_places)).cast("d")
+    slot.bind(values)
+    return values
 
 
 def test_every_kind_in_the_text_format() -> None:
-    counter = Counter("requests_total", "Requests.", ("route", "status"))
+    slot = Slot()
+    counter = Counter(slot, "requests_total", "Requests.", {"route": ["/a", "/b"], "status": ["200", "404"]})
+    histogram = Histogram(slot, "seconds", "Times.", (0.1, 1.0), ("stage", ["read", "write"]))
+    gauge = Gauge(slot, "queue", "Queued.", lambda: 4)
+    values = bound(slot)
     counter.add("/a", "200")
     counter.add("/a", "200", amount=2)
-    histogram = Histogram("seconds", "Times.", (0.1, 1.0), ("stage",))
     for value in (0.05, 0.1, 0.5, 7.0):
         histogram.observe(value, "read")
-    metrics: list[Metric] = [
-        counter,
-        histogram,
-        Gauge("queue", "Queued.", lambda: 4),
-        Info("model_info", "The model.", {"name": 'a "b"\\\n'}),
-    ]
-    assert rendered(metrics).decode().splitlines() == [
+    gauge.note()
+    metrics: list[Metric] = [counter, histogram, gauge]
+    assert rendered(metrics, [values]).decode().splitlines() == [
         "# HELP requests_total Requests.",
         "# TYPE requests_total counter",
         'requests_total{route="/a",status="200"} 3',
@@ -30,6 +37,11 @@ def test_every_kind_in_the_text_format() -> None:
         "# HELP queue Queued.",
         "# TYPE queue gauge",
         "queue 4",
+    ]
+
+
+def test_info() -> None:
+    assert info_line("model_info", "The model.", {"name": 'a "b"\\\n'}).decode().splitlines() == [
         "# HELP model_info The model.",
         "# TYPE model_info gauge",
         'model_info{name="a \\"b\\"\\\\\\n"} 1',
@@ -37,10 +49,33 @@ def test_every_kind_in_the_text_format() -> None:
 
 
 def test_a_counter_without_labels_starts_at_zero() -> None:
-    assert rendered([Counter("total", "All.")]).endswith(b"\ntotal 0\n")
+    slot = Slot()
+    counter = Counter(slot, "total", "All.")
+    assert rendered([counter], [bound(slot)]).endswith(b"\ntotal 0\n")
 
 
 def test_great_counts_keep_their_digits() -> None:
-    counter = Counter("total", "All.")
+    slot = Slot()
+    counter = Counter(slot, "total", "All.")
+    values = bound(slot)
     counter.add(amount=12_345_678)
-    assert rendered([counter]).endswith(b"\ntotal 12345678\n")
+    assert rendered([counter], [values]).endswith(b"\ntotal 12345678\n")
+
+
+def test_slots_add_up_and_counts_by_bucket_come_at_once() -> None:
+    slot = Slot()
+    histogram = Histogram(slot, "ink", "Ink.", (0.5, 1.0))
+    first, second = bound(slot), bound(slot)
+    histogram.add_counts([2, 3], 1.5)
+    slot.bind(first)
+    histogram.observe(0.75)
+    text = rendered([histogram], [first, second]).decode()
+    assert 'ink_bucket{le="0.5"} 2\nink_bucket{le="1.0"} 6\nink_bucket{le="+Inf"} 6\nink_sum 2.25\n' in text
+
+
+def test_a_label_that_was_not_foreseen_is_our_mistake() -> None:
+    slot = Slot()
+    counter = Counter(slot, "requests_total", "Requests.", {"status": ["200"]})
+    bound(slot)
+    with pytest.raises(KeyError):
+        counter.add("201")

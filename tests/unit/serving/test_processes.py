@@ -1,82 +1,275 @@
-"""Several processes on one port, watched: real ones, killed for real."""
+"""Supervisor, fronts and predictors: real processes, killed, stopped, swapped and restarted while requests go on.
+
+A ledger holds that every request has exactly one answer, the one that the model gives offline. Faults come at
+coordinates: after so many answers, or once a process has been seen; no test waits by the clock.
+"""
 
 from __future__ import annotations
 
+import http.client
 import json
+import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
+import numpy as np
 import psutil
 import pytest
 
+from pileus.bundles import Calibration, load, write_bundle
+from pileus.bundles.export import export_onnx
+from pileus.store import open_store
+from tests.unit.bundles.nets import SmallNet, describe
+
 WAIT_S = 30
+RAW = {"Content-Type": "application/octet-stream"}
+
+
+class Crew:
+    """A server as its users start it, and its processes by their names."""
+
+    def __init__(self, process: subprocess.Popen[str], url: str) -> None:
+        self.process, self.url = process, url
+
+    def named(self, name: str) -> list[psutil.Process]:
+        found = []
+        for child in psutil.Process(self.process.pid).children(recursive=True):
+            try:
+                if child.name() == name:
+                    found.append(child)
+            except psutil.Error:
+                continue
+        return found
+
+    def fronts(self) -> list[psutil.Process]:
+        return self.named("pileus-front")
+
+    def predictors(self) -> list[psutil.Process]:
+        return self.named("pileus-predict")
+
+    def until(self, come: Callable[[], bool]) -> None:
+        while not come():
+            assert self.process.poll() is None
+
+    def metric(self, sample: str) -> float:
+        lines = httpx.get(f"{self.url}/metrics", timeout=WAIT_S).text.splitlines()
+        return next((float(line.split()[-1]) for line in lines if line.startswith(sample + " ")), 0.0)
+
+    def until_version(self, wanted: str) -> None:
+        """Until the model of this version answers."""
+        self.until(lambda: httpx.get(f"{self.url}/v1/models", timeout=WAIT_S).json()["models"][0]["version"] == wanted)
+
+    def until_another_front(self, than: list[psutil.Process]) -> psutil.Process:
+        while True:
+            assert self.process.poll() is None
+            for front in self.fronts():
+                if front not in than:
+                    return front
 
 
 @contextmanager
-def crew(bundle_folder: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    command = [sys.executable, "-m", "pileus", "serve", str(bundle_folder), "--port", "0", "--json"]
-    with subprocess.Popen(
-        [*command, "--processes", "2"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as watcher:
-        assert watcher.stdout is not None
+def crew(bundle_folder: Path, *options: str) -> Iterator[Crew]:
+    command = [sys.executable, "-m", "pileus", "serve", str(bundle_folder), "--port", "0", "--json", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
         try:
-            yield watcher, json.loads("".join(iter(watcher.stdout.readline, "}\n")) + "}")["url"]
+            yield Crew(process, json.loads("".join(iter(process.stdout.readline, "}\n")) + "}")["url"])
         finally:
-            watcher.kill()
+            left = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            process.kill()
+            for child in left:
+                child.kill()
+            psutil.wait_procs(left, timeout=WAIT_S)
 
 
-def members(watcher: subprocess.Popen[str]) -> list[psutil.Process]:
-    found = []
-    for child in psutil.Process(watcher.pid).children():
-        try:
-            if "spawn_main" in " ".join(child.cmdline()):
-                found.append(child)
-        except psutil.Error:
-            continue
-    return found
+class Ledger:
+    """Clients that ask one question after another over kept connections, and compare each answer."""
+
+    def __init__(self, url: str, *folders: Path, clients: int = 4) -> None:
+        self._address = urlsplit(url).netloc
+        self._images_NHWC = np.random.default_rng(2).integers(0, 256, (16, 28, 28, 1), np.uint8)
+        bundles = [load(folder) for folder in folders]
+        self._expected = {bundle.version: bundle.predict(self._images_NHWC) for bundle in bundles}
+        self.faults: list[str] = []
+        self.answers = 0
+        self.versions: set[str] = set()
+        self._stop = threading.Event()
+        self._counted = threading.Condition()
+        self._threads = [threading.Thread(target=self._ask, name=f"client-{each}") for each in range(clients)]
+
+    def __enter__(self) -> Ledger:
+        for thread in self._threads:
+            thread.start()
+        self.more(20)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(WAIT_S)
+
+    def more(self, count: int) -> None:
+        """Until so many more have been answered."""
+        with self._counted:
+            goal = self.answers + count
+            assert self._counted.wait_for(lambda: self.answers >= goal or bool(self.faults), WAIT_S), "no answers"
+
+    def _ask(self) -> None:
+        connection = http.client.HTTPConnection(self._address, timeout=WAIT_S)
+        number = 0
+        while not self._stop.is_set():
+            number = (number + 1) % len(self._images_NHWC)
+            try:
+                connection.request("POST", "/v1/predict", self._images_NHWC[number].tobytes(), RAW)
+                response = connection.getresponse()
+                fault = self._checked(number, response.status, response.read())
+            except (OSError, http.client.HTTPException) as error:
+                fault = repr(error)
+                connection.close()
+            with self._counted:
+                self.answers += 1
+                if fault:
+                    self.faults.append(fault)
+                self._counted.notify_all()
+        connection.close()
+
+    def _checked(self, number: int, status: int, body: bytes) -> str:
+        if status != 200:
+            return f"{status} {body!r}"
+        document = json.loads(body)
+        version = document["model"]["version"]
+        self.versions.add(version)
+        probabilities = list(document["items"][0]["probabilities"].values())
+        expected = list(self._expected[version][number].probabilities.values())
+        return "" if np.allclose(probabilities, expected, atol=1e-5) else f"another answer than offline: {document}"
 
 
-def another(watcher: subprocess.Popen[str], than: list[psutil.Process]) -> list[psutil.Process]:
-    """The members, once there are two again and one of them is new."""
-    while True:
-        assert watcher.poll() is None
-        found = members(watcher)
-        if len(found) == 2 and set(found) != set(than):
-            return found
+@pytest.fixture
+def other_folder(tmp_path: Path) -> Path:
+    """A bundle that answers otherwise."""
+    folder = tmp_path / "other"
+    description = describe(calibration=Calibration(temperature=3.0))
+    write_bundle(open_store(folder), "", export_onnx(SmallNet(), 28, 28, 1), description)
+    return folder
 
 
-def test_a_dead_one_is_replaced_and_all_stop_together(bundle_folder: Path) -> None:
-    with crew(bundle_folder) as (watcher, url):
-        first = members(watcher)
-        first[0].kill()
-        second = another(watcher, first)
-        assert httpx.get(f"{url}/readyz", timeout=WAIT_S).status_code == 200
-        watcher.terminate()
-        _, errors = watcher.communicate(timeout=WAIT_S)
-        assert watcher.returncode == 0 and "Traceback" not in errors
-        assert psutil.wait_procs(second, timeout=WAIT_S)[1] == []
+def test_a_killed_predictor_costs_no_answer(bundle_folder: Path) -> None:
+    with crew(bundle_folder, "--processes", "2") as server, Ledger(server.url, bundle_folder) as ledger:
+        before = server.predictors()
+        for victim in before:
+            ledger.more(50)
+            victim.kill()
+        server.until(lambda: server.metric("pileus_predictors") == 2 and not set(before) & set(server.predictors()))
+        ledger.more(50)
+        assert server.metric('pileus_predictors_lost_total{cause="died"}') == 2
+        assert len(server.fronts()) == 1
+    assert ledger.faults == []
 
 
-def test_none_outlives_a_killed_watcher(bundle_folder: Path) -> None:
-    with crew(bundle_folder) as (watcher, _):
-        serving = members(watcher)
-        watcher.kill()
-        assert psutil.wait_procs(serving, timeout=WAIT_S)[1] == []
+def test_a_stopped_predictor_costs_no_answer(bundle_folder: Path) -> None:
+    with crew(bundle_folder, "--processes", "2") as server, Ledger(server.url, bundle_folder) as ledger:
+        stopped = server.predictors()[0]
+        stopped.suspend()
+        server.until(lambda: server.metric('pileus_predictors_lost_total{cause="silent"}') == 1)
+        server.until(lambda: not stopped.is_running())
+        server.until(lambda: server.metric("pileus_predictors") == 2)
+        ledger.more(50)
+    assert ledger.faults == []
+
+
+def test_a_change_of_model_costs_no_answer(bundle_folder: Path, other_folder: Path, tmp_path: Path) -> None:
+    place = tmp_path / "place"
+    shutil.copytree(bundle_folder, place)
+    with crew(place) as server, Ledger(server.url, bundle_folder, other_folder) as ledger:
+        for folder in (other_folder, bundle_folder):
+            shutil.rmtree(place)
+            shutil.copytree(folder, place)
+            server.process.send_signal(signal.SIGHUP)
+            server.until_version(load(folder).version)
+            ledger.more(50)
+        assert server.metric('pileus_swaps_total{outcome="done"}') == 2
+    assert ledger.faults == [] and len(ledger.versions) == 2
+
+
+@pytest.mark.parametrize("damage", ["manifest.json", "model.onnx"])
+def test_a_bundle_that_cannot_be_loaded_leaves_the_former(bundle_folder: Path, tmp_path: Path, damage: str) -> None:
+    place = tmp_path / "place"
+    shutil.copytree(bundle_folder, place)
+    with crew(place) as server:
+        with Ledger(server.url, bundle_folder) as ledger:
+            (place / damage).write_bytes(b"broken")
+            server.process.send_signal(signal.SIGHUP)
+            server.until(lambda: server.metric('pileus_swaps_total{outcome="refused"}') == 1)
+            ledger.more(20)
+        server.process.terminate()
+        _, errors = server.process.communicate(timeout=WAIT_S)
+        assert "is not taken; the former goes on serving" in errors and damage in errors and "Traceback" not in errors
+    assert ledger.faults == []
+
+
+def test_a_rolling_restart_costs_no_answer(bundle_folder: Path) -> None:
+    with crew(bundle_folder, "--processes", "3") as server, Ledger(server.url, bundle_folder) as ledger:
+        before = server.fronts()
+        assert len(before) == 2
+        counted = server.metric('pileus_requests_total{route="/v1/predict",status="200"}')
+        server.process.send_signal(signal.SIGUSR2)
+        while len(server.fronts()) != 2 or set(before) & set(server.fronts()):
+            assert httpx.get(f"{server.url}/readyz", timeout=WAIT_S).status_code == 200
+        ledger.more(50)
+        assert server.metric('pileus_requests_total{route="/v1/predict",status="200"}') >= counted + 50
+        assert server.metric("pileus_ready") == 2 and server.metric("pileus_fronts_lost_total") == 0
+    assert ledger.faults == []
+
+
+def test_a_dead_front_is_replaced_and_what_it_counted_stays(bundle_folder: Path) -> None:
+    with crew(bundle_folder) as server:
+        assert httpx.get(f"{server.url}/readyz", timeout=WAIT_S).status_code == 200
+        (front,) = server.fronts()
+        orphans = server.predictors()
+        front.kill()
+        assert (
+            httpx.post(f"{server.url}/v1/predict", content=bytes(784), headers=RAW, timeout=WAIT_S).status_code == 200
+        )
+        assert server.fronts() != [front]
+        server.until(lambda: server.metric("pileus_ready") == 1)
+        assert server.metric('pileus_requests_total{route="/readyz",status="200"}') == 1
+        assert server.metric("pileus_fronts_lost_total") == 1
+        assert psutil.wait_procs(orphans, timeout=WAIT_S)[1] == []
+
+
+def test_all_stop_together(bundle_folder: Path) -> None:
+    with crew(bundle_folder, "--processes", "3") as server:
+        everyone = psutil.Process(server.process.pid).children(recursive=True)
+        assert len(server.fronts()) == 2 and len(server.predictors()) == 4
+        server.predictors()[0].suspend()
+        server.process.terminate()
+        _, errors = server.process.communicate(timeout=WAIT_S)
+        assert server.process.returncode == 0 and "Traceback" not in errors
+        assert psutil.wait_procs(everyone, timeout=WAIT_S)[1] == []
+
+
+def test_none_outlives_a_killed_supervisor(bundle_folder: Path) -> None:
+    with crew(bundle_folder) as server:
+        everyone = psutil.Process(server.process.pid).children(recursive=True)
+        server.process.kill()
+        assert psutil.wait_procs(everyone, timeout=WAIT_S)[1] == []
 
 
 def test_one_that_dies_again_and_again_ends_the_whole(bundle_folder: Path) -> None:
-    with crew(bundle_folder) as (watcher, _):
-        serving = members(watcher)
-        for _ in range(5):
-            serving[0].kill()
-            serving = another(watcher, serving)
-        serving[0].kill()
-        _, errors = watcher.communicate(timeout=WAIT_S)
-        assert watcher.returncode == 1 and "died 6 times within 60 s" in errors
+    with crew(bundle_folder, "--processes", "1") as server:
+        seen: list[psutil.Process] = []
+        for _ in range(6):
+            seen.append(server.until_another_front(seen))
+            seen[-1].kill()
+        _, errors = server.process.communicate(timeout=WAIT_S)
+        assert server.process.returncode == 1 and "died 6 times within 60 s" in errors
 
 
 def test_what_stops_one_from_starting_stops_all_with_its_own_message(bundle_folder: Path, tmp_path: Path) -> None:
@@ -87,7 +280,14 @@ def test_what_stops_one_from_starting_stops_all_with_its_own_message(bundle_fold
     assert ended.returncode == 1 and "manifest.json" in ended.stderr and "Traceback" not in ended.stderr
 
 
+def test_no_torch_is_mapped_anywhere(bundle_folder: Path) -> None:
+    with crew(bundle_folder) as server:
+        httpx.post(f"{server.url}/v1/predict", content=bytes(784), headers=RAW, timeout=WAIT_S).raise_for_status()
+        for each in [psutil.Process(server.process.pid), *server.fronts(), *server.predictors()]:
+            assert not [found.path for found in each.memory_maps() if "torch" in found.path]
+
+
 @pytest.fixture(autouse=True)
 def _only_on_linux() -> None:
     if sys.platform != "linux":
-        pytest.skip("sharing a socket between spawned processes is tested on Linux")
+        pytest.skip("names and descriptors of processes are those of Linux")

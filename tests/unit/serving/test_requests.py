@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import asyncio
 import io
 import json
-from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +19,6 @@ from pileus.serving.requests import (
     deadline_of,
     media_type_of,
     parse,
-    read_body,
 )
 from pileus.spec.preprocessing import Drawing, Picture
 
@@ -44,15 +40,6 @@ def refused(body: bytes, media_type: str, spec: Drawing | Picture = DRAWING, lim
     with pytest.raises(Refusal) as caught:
         parse(body, media_type, spec, limits)
     return caught.value
-
-
-def read(messages: Iterable[dict[str, Any]], headers: dict[bytes, bytes], limits: Limits = LIMITS) -> bytes:
-    coming = iter(messages)
-
-    async def receive() -> dict[str, Any]:
-        return next(coming)
-
-    return asyncio.run(read_body(receive, headers, RAW, limits))
 
 
 def test_strokes_become_what_training_saw() -> None:
@@ -176,44 +163,3 @@ def test_deadlines() -> None:
         with pytest.raises(Refusal) as caught:
             deadline_of({b"x-deadline-ms": wrong}, LIMITS)
         assert caught.value.status == 400
-
-
-def test_a_body_in_parts() -> None:
-    parts: list[dict[str, Any]] = [
-        {"type": "http.request", "body": b"ab", "more_body": True},
-        {"type": "http.request", "body": b"c"},
-    ]
-    assert read(parts, {b"content-length": b"3"}) == b"abc"
-    assert read(parts, {b"transfer-encoding": b"chunked"}) == b"abc"
-
-
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, 411),
-        ({b"content-length": b"11"}, 413),
-        ({b"content-length": b"-1"}, 400),
-        ({b"transfer-encoding": b"chunked"}, 413),
-        ({b"content-length": b"0"}, 400),
-    ],
-)
-def test_bodies_that_are_refused(headers: dict[bytes, bytes], status: int) -> None:
-    content = b"" if headers.get(b"content-length") == b"0" else b"12345678901"
-    with pytest.raises(Refusal) as caught:
-        read([{"type": "http.request", "body": content}], headers, Limits(body_bytes=10))
-    assert caught.value.status == status
-
-
-def test_a_body_that_does_not_come_is_given_up() -> None:
-    async def receive() -> dict[str, Any]:
-        await asyncio.Event().wait()
-        raise AssertionError
-
-    with pytest.raises(Refusal) as caught:
-        asyncio.run(read_body(receive, {b"content-length": b"5"}, RAW, Limits(body_s=0.01)))
-    assert caught.value.status == 408
-
-
-def test_a_client_that_leaves_is_no_request() -> None:
-    with pytest.raises(ConnectionError):
-        read([{"type": "http.disconnect"}], {b"content-length": b"5"})

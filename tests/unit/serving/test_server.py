@@ -2,46 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from pileus.bundles import load
 from pileus.errors import UsageError, WorkFailed
-from pileus.serving import protocol
+from pileus.machine import count_cores
+from pileus.serving import server as server_module
 from pileus.serving.addresses import bind, is_loopback, url_of
 from pileus.serving.server import ServeOptions, Server, running
 from tests.unit.serving.conftest import GatedBundle
+from tests.unit.serving.sockets import LIVE, Answers, connected, everything, posted
 
 ANY_PORT = ServeOptions(port=0)
 SEVEN = {"strokes": [[[10, 10], [90, 12], [40, 95]]]}
-
-
-def connected(url: str) -> socket.socket:
-    address = urlsplit(url)
-    assert address.hostname and address.port
-    return socket.create_connection((address.hostname, address.port), timeout=10)
-
-
-def everything(connection: socket.socket) -> bytes:
-    """All that comes until the other side closes or resets."""
-    parts = []
-    try:
-        while part := connection.recv(65536):
-            parts.append(part)
-    except ConnectionResetError:
-        pass
-    return b"".join(parts)
 
 
 def test_a_port_in_use_is_named_with_the_way_out() -> None:
@@ -95,38 +79,16 @@ def test_processes_must_be_positive() -> None:
         ServeOptions(processes=0)
 
 
-def test_a_slow_head_is_cut_off(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_S", 0.05)
-    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as silent, connected(url) as slow:
-        slow.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n")
-        assert everything(slow) == everything(silent) == b""
+@pytest.mark.parametrize(
+    ("processes", "fronts", "predictors"), [(1, 1, 1), (2, 1, 2), (3, 2, 2), (4, 2, 2), (5, 3, 2), (16, 8, 2)]
+)
+def test_a_front_for_every_two_predictors(processes: int, fronts: int, predictors: int) -> None:
+    options = ServeOptions(processes=processes)
+    assert (options.num_fronts, options.predictors_a_front) == (fronts, predictors)
 
 
-@pytest.mark.parametrize("line", [b"X-Many: " + b"a" * 100 + b"\r\n", b"a" * 100])
-def test_an_endless_head_is_cut_off(bundle_folder: Path, line: bytes) -> None:
-    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as endless:
-        endless.sendall(b"GET /livez HTTP/1.1\r\nX: ")
-        with pytest.raises(OSError, match=r"reset|pipe"):
-            for _ in range(100_000):
-                endless.sendall(line)
-
-
-def test_a_kept_connection_may_ask_again_and_be_cut_off_then(
-    bundle_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(protocol, "HEAD_S", 0.2)
-    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as kept:
-        for _ in range(2):
-            kept.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert b"alive" in kept.recv(65536)
-        kept.sendall(b"GET /livez HTTP/1.1\r\n")
-        assert everything(kept) == b""
-
-
-def test_what_is_no_http_is_refused(bundle_folder: Path) -> None:
-    with running(load(bundle_folder), ANY_PORT) as url, connected(url) as other:
-        other.sendall(b"\x16\x03\x01 hello\r\n\r\n")
-        assert everything(other).startswith(b"HTTP/1.1 400")
+def test_as_many_predictors_as_cores() -> None:
+    assert ServeOptions().num_predictors == count_cores().usable
 
 
 def test_what_was_begun_is_answered_before_the_end(gated: GatedBundle) -> None:
@@ -154,7 +116,7 @@ def test_what_was_begun_is_answered_before_the_end(gated: GatedBundle) -> None:
 
 def test_a_model_that_fails_its_first_batch_is_told(gated: GatedBundle) -> None:
     gated.failure = MemoryError("no room")
-    with pytest.raises(WorkFailed, match="cannot answer any more: no room"), running(gated, ANY_PORT):
+    with pytest.raises(WorkFailed, match="cannot answer: no room"), running(gated, ANY_PORT):
         pass
 
 
@@ -189,3 +151,60 @@ def test_the_command_tells_its_address_and_stops_at_a_signal(bundle_folder: Path
         output, errors = process.communicate(timeout=30)
         assert (process.returncode, output, errors) == (code, "", "")
         assert time.monotonic() - start < 5
+
+
+def test_the_standard_loop_does_as_well(bundle_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where uvloop is not installed."""
+    monkeypatch.setattr(server_module, "new_event_loop", asyncio.new_event_loop)
+    with running(load(bundle_folder), ANY_PORT) as url, httpx.Client(base_url=url, timeout=20) as client:
+        assert [client.post("/v1/predict", json=SEVEN).status_code for _ in range(3)] == [200] * 3
+        assert client.post("/v1/predict", content=bytes(1 << 20)).status_code == 415
+
+
+def test_requests_are_logged_where_that_is_asked_for(bundle_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    options = ServeOptions(port=0, log_requests=True)
+    with running(load(bundle_folder), options) as url, httpx.Client(base_url=url, timeout=20) as client:
+        client.post("/v1/predict", json=SEVEN, headers={"X-Request-Id": "mine-1"})
+        client.get("/nothing?secret=1")
+    first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert set(first) == {"time", "request_id", "method", "path", "status", "ms"}
+    assert (first["request_id"], first["status"], first["path"]) == ("mine-1", 200, "/v1/predict")
+    assert (second["method"], second["status"], second["path"]) == ("GET", 404, "/nothing")
+
+
+def test_while_it_has_grace_it_is_not_ready_and_answers(bundle_folder: Path) -> None:
+    server = Server(load(bundle_folder), ServeOptions(port=0, grace_s=30), bind("127.0.0.1", 0))
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    assert server.ready.wait(20)
+    server.stop()
+    with httpx.Client(base_url=server.url, timeout=20) as client:
+        while client.get("/readyz").status_code == 200:
+            pass
+        assert "draining" in client.get("/readyz").json()["detail"]
+        answer = client.post("/v1/predict", json=SEVEN)
+        assert answer.status_code == 200 and "connection" not in answer.headers
+    server.stop()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_who_is_connected_is_told_to_leave(gated: GatedBundle) -> None:
+    server = Server(gated, ANY_PORT, bind("127.0.0.1", 0))
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    assert server.ready.wait(20)
+    gated.gate.clear()
+    gated.entered.clear()
+    with connected(server.url) as busy, connected(server.url) as idle:
+        idle.sendall(LIVE)
+        Answers().read(idle, 1)
+        busy.sendall(posted(bytes(784)))
+        assert gated.entered.wait(20)
+        server.stop()
+        assert idle.recv(65536) == b""
+        gated.gate.set()
+        answers = Answers().feed(everything(busy))
+    assert answers.statuses == [200] and answers.headers[0][b"connection"] == b"close"
+    thread.join(20)
+    assert not thread.is_alive()

@@ -10,7 +10,7 @@ from pileus.bundles.load import find_place
 from pileus.cli.console import Console
 from pileus.errors import Interrupted
 from pileus.serving import processes
-from pileus.serving.server import ServeOptions
+from pileus.serving.options import ServeOptions
 
 _EPILOG = """examples:
   pileus serve digits                          the bundle of a run, at http://127.0.0.1:8000
@@ -21,7 +21,8 @@ Ask it:
   curl -H 'Content-Type: image/png' --data-binary @seven.png http://127.0.0.1:8000/v1/predict
 
 Beyond this machine a key is required (in the environment as PILEUS_API_KEY, sent as Authorization: Bearer KEY),
-unless --allow-anonymous is given. SIGTERM and Ctrl-C let running requests finish first."""
+unless --allow-anonymous is given. SIGTERM and Ctrl-C let running requests finish first; SIGHUP reads the bundle
+again and changes to it without failing a request; SIGUSR2 restarts the processes one after another."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -35,7 +36,20 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 finds a free one (default: %(default)s)")
     parser.add_argument("--allow-anonymous", action="store_true", help="ask nobody for a key")
-    parser.add_argument("--processes", type=int, default=1, help="that share the port (default: %(default)s)")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="that compute; for every two, one that reads and writes (default: cores)",
+    )
+    parser.add_argument(
+        "--grace",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="go on serving so long after a signal (default: %(default)s)",
+    )
+    parser.add_argument("--log-requests", action="store_true", help="one line of JSON a request, on the standard error")
     parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: %(default)s)")
     parser.set_defaults(call=serve)
 
@@ -47,6 +61,8 @@ def serve(args: argparse.Namespace, console: Console) -> int:
         api_key=os.environ.get("PILEUS_API_KEY"),
         allow_anonymous=args.allow_anonymous,
         processes=args.processes,
+        grace_s=args.grace,
+        log_requests=args.log_requests,
     )
     if options.asked_key is not None:
         console.say("every request must bring the key of PILEUS_API_KEY.")

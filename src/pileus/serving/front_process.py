@@ -1,0 +1,182 @@
+"""A front as a process of its own: what the supervisor tells it, and what it tells the supervisor.
+
+They are processes of one program of ours, so they speak by pickled values over a pipe that nobody else can reach.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from multiprocessing.sharedctypes import SynchronizedArray
+from typing import NamedTuple
+
+from pileus.bundles import Manifest
+from pileus.errors import PileusError
+from pileus.serving.frames import Load
+from pileus.serving.front import Front, new_event_loop
+from pileus.serving.links import Launched, Link, ProcessLink
+from pileus.serving.metrics import Values
+from pileus.serving.options import ServeOptions
+from pileus.serving.predictor import call_this_process
+from pileus.spec.values import canonical_json
+
+_log = logging.getLogger(__name__)
+
+
+class Content(NamedTuple):
+    """A bundle that was read and verified once, so that all processes have the same."""
+
+    manifest: Manifest
+    onnx: bytes
+
+
+class Swap(NamedTuple):
+    """To a front: change to this model."""
+
+    content: Content
+
+
+class Stop(NamedTuple):
+    """To a front: drain and end."""
+
+    others_serve: bool
+
+
+class Given(NamedTuple):
+    """To a front: the predictor process that it has asked for; its socket follows by `send_handle`."""
+
+    pid: int
+
+
+class Told(NamedTuple):
+    """From a front: it is ready, asks for a predictor, has swapped to `version`, or why it cannot."""
+
+    ready: bool = False
+    asks: bool = False
+    version: str = ""
+    refused: PileusError | None = None
+    failed: PileusError | None = None
+
+
+class Place(NamedTuple):
+    """Of a front among the others."""
+
+    page: SynchronizedArray[float]
+    slot: int
+    """Of the page: for its metrics."""
+    first: bool
+    """No front was ready before it: until it is, who asks is told so, and not left waiting."""
+
+
+class _Processes:
+    """A supply of predictors, each a process."""
+
+    def __init__(self, content: Content, options: ServeOptions, launch: Callable[[], Awaitable[Launched]]) -> None:
+        self.manifest = content.manifest
+        self.num_links = options.predictors_a_front
+        self._launch = launch
+        settings = options.settings
+        self._load = Load(canonical_json(content.manifest), content.onnx, settings.admission.max_batch, settings.limits)
+
+    def make_link(self) -> Link:
+        return ProcessLink(self._load, self._launch)
+
+
+def serve_as_front(
+    pipe: Connection, listener: socket.socket, options: ServeOptions, content: Content, place: Place
+) -> None:
+    """The life of the process. Ctrl-C reaches it too; the supervisor says what to do, and by its end to end."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    call_this_process("pileus-front")
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_Life(pipe, listener, options, place).live(content))
+
+
+class _Life:
+    def __init__(self, pipe: Connection, listener: socket.socket, options: ServeOptions, place: Place) -> None:
+        self._pipe, self._options = pipe, options
+        self._listener, self._place = listener, place
+        self._asked: deque[asyncio.Future[Launched]] = deque()
+        self._front: Front | None = None
+        self._swapping: asyncio.Task[None] | None = None
+
+    async def live(self, content: Content) -> None:
+        values: Values = memoryview(self._place.page.get_obj()).cast("B").cast("d")
+        self._front = front = Front(self._options, self._listener, self._failed, (values, self._place.slot))
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._pipe.fileno(), self._hear)
+        os.set_blocking(self._pipe.fileno(), True)  # uvloop has changed that; messages are read whole
+        loop.add_signal_handler(signal.SIGTERM, front.stop)
+        try:
+            await front.serve(
+                self._supply(content), lambda: self._tell(Told(ready=True)), accept_at_once=self._place.first
+            )
+        except PileusError as error:
+            self._tell(Told(failed=error))
+        finally:
+            loop.remove_reader(self._pipe.fileno())
+            if self._swapping is not None:
+                self._swapping.cancel()
+                await asyncio.gather(self._swapping, return_exceptions=True)
+
+    def _supply(self, content: Content) -> _Processes:
+        return _Processes(content, self._options, self._launch)
+
+    async def _launch(self) -> Launched:
+        given: asyncio.Future[Launched] = asyncio.get_running_loop().create_future()
+        self._asked.append(given)
+        self._tell(Told(asks=True))
+        return await given
+
+    def _given(self, pid: int) -> None:
+        """In the order of asking; one that is not waited for any more ends when its socket is closed."""
+        link = socket.socket(fileno=recv_handle(self._pipe))
+        given = self._asked.popleft()
+        if given.done():
+            link.close()
+        else:
+            link.setblocking(False)
+            given.set_result(Launched(pid, link))
+
+    def _hear(self) -> None:
+        assert self._front is not None
+        try:
+            message = self._pipe.recv()
+        except (EOFError, OSError):  # the supervisor has gone
+            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
+            self._front.stop()
+            return
+        if isinstance(message, Given):
+            self._given(message.pid)
+        elif isinstance(message, Stop):
+            self._front.stop(others_serve=message.others_serve)
+        elif isinstance(message, Swap):
+            self._swapping = asyncio.get_running_loop().create_task(self._swap(self._swapping, message.content))
+
+    async def _swap(self, before: asyncio.Task[None] | None, content: Content) -> None:
+        assert self._front is not None
+        if before is not None:
+            await asyncio.gather(before, return_exceptions=True)
+        try:
+            await self._front.service.swap(self._supply(content))
+        except PileusError as error:
+            self._tell(Told(refused=error))
+        else:
+            self._tell(Told(version=content.manifest.version))
+
+    def _failed(self, error: PileusError) -> None:
+        assert self._front is not None
+        self._tell(Told(failed=error))
+        self._front.stop()
+
+    def _tell(self, told: Told) -> None:
+        with suppress(OSError):  # the supervisor has gone: that is heard
+            self._pipe.send(told)
