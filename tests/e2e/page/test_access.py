@@ -30,7 +30,7 @@ def photographs(digits_bundle: Path, photographs_bundle: Path) -> Iterator[str]:
 
 
 def faults(page: Page) -> list[str]:
-    """What axe-core finds, serious and critical first to last: the rule and where."""
+    """What axe-core finds: how grave, the rule, and where."""
     if not AXE.exists():
         pytest.skip(f"there is no {AXE}; run: make services SERVICES=axe")
     page.evaluate(AXE.read_text())
@@ -66,6 +66,11 @@ def test_axe_finds_no_fault(page: Page) -> None:
     page.click("#predict")
     expect(page.locator("#problem")).to_be_visible()
     assert faults(page) == []
+
+
+def test_axe_finds_a_fault_that_is_there(page: Page) -> None:
+    page.evaluate("document.querySelector('main').append(document.createElement('button'))")
+    assert [fault.split(":")[0] for fault in faults(page)] == ["critical button-name"]
 
 
 def test_axe_finds_no_fault_with_pictures(browser: Browser, photographs: str) -> None:

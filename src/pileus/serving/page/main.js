@@ -43,7 +43,6 @@ function redraw() {
 }
 
 function began(event) {
-  if (event.type === "pointerdown") canvas.focus({ preventScroll: true });
   if (event.type === "pointerdown" && keys.cursor) keys.hide();
   if (photo) setPhoto(null);
   live.stop();

@@ -38,7 +38,6 @@ export class Pointers {
     if (event.pointerType === "pen" && this.#active?.type === "touch") this.drop();
     const isErasing = this.#host.isErasing() || (event.buttons & ERASER_BUTTON) !== 0;
     if (this.#active || (event.button !== 0 && !isErasing)) return;
-    event.preventDefault();
     this.#host.began(event);
     const { canvas, drawing } = this.#host;
     if (drawing.isFull && !isErasing) return;
