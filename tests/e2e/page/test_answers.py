@@ -238,3 +238,9 @@ def test_a_problem_is_told_in_plain_words(page: Page, status: int, words: str) -
     expect(page.locator("#predict")).to_be_enabled()
     if status == 500:
         keep(page, "problem")
+
+
+def test_what_is_no_answer_is_a_problem_too(page: Page) -> None:
+    page.route("**/v1/predict", lambda route: route.fulfill(status=200, body="<h1>a proxy</h1>"))
+    draw(page, SEVEN)
+    expect(page.locator("#problem")).to_have_text("What came back is no answer.")

@@ -78,7 +78,7 @@ function rivals({ label, probabilities }) {
 const ranked = (probabilities) => Object.entries(probabilities).sort((a, b) => b[1] - a[1]);
 
 function latency({ milliseconds, serverMs, isLocal }) {
-  const whole = `answered in ${milliseconds.toFixed(0)} ms`;
+  const whole = `in ${milliseconds.toFixed(0)} ms`;
   if (isLocal) return `${whole}, here`;
   return serverMs === null ? whole : `${whole}, ${serverMs.toFixed(1)} ms of it in the server`;
 }

@@ -2,6 +2,7 @@
 
 import { selectedItem } from "./answers.js";
 import { $, element } from "./elements.js";
+import { forSession } from "./memory.js";
 import { correct } from "./server.js";
 
 let answer = null;
@@ -16,7 +17,7 @@ export function setUpFeedback() {
 export function offerFeedback(given) {
   answer = given;
   $("thanks").textContent = "";
-  $("feedback").hidden = !given || given.isLocal || sessionStorage.getItem("corrections") === "none";
+  $("feedback").hidden = !given || given.isLocal || forSession.get("corrections") === "none";
   if ($("feedback").hidden) return;
   $("correct-label").textContent = given.items.length > 1 ? "The chosen one is wrong: it was" : "This is wrong: it was";
   const names = Object.keys(given.items[0].probabilities);
@@ -32,7 +33,7 @@ async function send(label) {
     if (of !== answer) return;
     $("feedback").hidden = true;
     $("thanks").textContent = isKept ? `Thank you: noted as ${label}.` : "This server keeps no corrections.";
-    if (!isKept) sessionStorage.setItem("corrections", "none");
+    if (!isKept) forSession.set("corrections", "none");
   } catch (error) {
     $("thanks").textContent = `Not noted. ${error.message}`;
   }

@@ -1,6 +1,7 @@
 // Answers while the drawing goes on: asked for at each pause, dropped as soon as the drawing has changed.
 
 import { $ } from "./elements.js";
+import { forGood } from "./memory.js";
 
 const PAUSE_MS = 140;
 
@@ -12,9 +13,9 @@ export class Live {
   // `ask(signal)` brings an answer, or is told by the signal that nobody waits for it any more.
   constructor(ask) {
     this.#ask = ask;
-    $("live").checked = localStorage.getItem("live") !== "off";
+    $("live").checked = forGood.get("live") !== "off";
     $("live").addEventListener("change", () => {
-      localStorage.setItem("live", this.isOn ? "on" : "off");
+      forGood.set("live", this.isOn ? "on" : "off");
       this.isOn ? this.changed() : this.stop();
     });
   }

@@ -1,5 +1,7 @@
 // The API as the page uses it: the same that everyone uses.
 
+import { forSession } from "./memory.js";
+
 const PATIENCE_MS = 20_000;
 const GLANCE_MS = 5_000;
 const WORDS = {
@@ -25,8 +27,8 @@ export class Away extends Error {
 }
 
 export const key = {
-  get: () => sessionStorage.getItem("key"),
-  set: (value) => sessionStorage.setItem("key", value),
+  get: () => forSession.get("key"),
+  set: (value) => forSession.set("key", value),
 };
 
 // A response, whatever its status. Raises Away, or the AbortError of `signal`.
@@ -48,7 +50,7 @@ export async function predict({ strokes, blob }, signal) {
     : { body: JSON.stringify({ strokes }), headers: { "Content-Type": "application/json" } };
   const response = await ask("/v1/predict", { method: "POST", signal, ...request });
   const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Refused(response.status, String(answer.detail ?? "the server gave no reason."));
+  if (!response.ok || !answer.items) throw new Refused(response.status, reason(answer));
   return { ...answer, serverMs: total(response.headers.get("Server-Timing")) };
 }
 
@@ -62,7 +64,7 @@ export async function correct(requestId, item, label) {
   if (response.status === 404 || response.status === 405) return false;
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
-    throw new Refused(response.status, String(problem.detail ?? "the server gave no reason."));
+    throw new Refused(response.status, reason(problem));
   }
   return true;
 }
@@ -86,6 +88,8 @@ export async function productionModel() {
   const { models } = await response.json();
   return models.find(({ role }) => role === "production") ?? models[0];
 }
+
+const reason = ({ detail }) => String(detail ?? "what came back is no answer.");
 
 function total(timing) {
   const found = timing?.match(/(?:^|,)\s*total\b[^,]*;\s*dur=([\d.]+)/);

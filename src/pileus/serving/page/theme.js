@@ -1,15 +1,16 @@
 // Light, dark, or as the system has it.
 
 import { $ } from "./elements.js";
+import { forGood } from "./memory.js";
 
 const NEXT = { auto: "light", light: "dark", dark: "auto" };
 const NAMES = { auto: "Auto", light: "Light", dark: "Dark" };
 
 export function setUpTheme(changed) {
-  show(localStorage.getItem("theme") ?? "auto");
+  show(forGood.get("theme") ?? "auto");
   $("theme").addEventListener("click", () => {
     const chosen = NEXT[document.documentElement.dataset.theme];
-    localStorage.setItem("theme", chosen);
+    forGood.set("theme", chosen);
     show(chosen);
     changed();
   });

@@ -1,5 +1,6 @@
 // The server's model and this page, kept in the browser for when the server is away.
 
+import { forGood } from "../memory.js";
 import { Model } from "./model.js";
 
 const [, VERSION] = new URL(import.meta.url).pathname.match(/^\/page\/([^/]+)\//);
@@ -31,7 +32,7 @@ export async function fetchModel(version, ask, isSecret) {
 
 // The model that was kept last, for a page that comes up without its server; what it says of itself.
 export async function recallModel() {
-  const version = localStorage.getItem("spare");
+  const version = forGood.get("spare");
   const nothing = () => Promise.resolve(null);
   if (version) await fetchModel(version, nothing, false);
   return model?.description;
@@ -57,7 +58,7 @@ async function kept(path, ask, isSecret) {
 }
 
 async function remember(version) {
-  localStorage.setItem("spare", version);
+  forGood.set("spare", version);
   if (!window.isSecureContext) return;
   const cache = await caches.open(`${PREFIX}model`);
   for (const request of await cache.keys()) {
