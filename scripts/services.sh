@@ -7,7 +7,7 @@
 # What is there already is left alone. Exit code 3 where something is missing and cannot be installed here.
 set -eu
 
-known='chromium nginx minio azurite hdfs tensorflow'
+known='chromium axe nginx minio azurite hdfs tensorflow'
 kept=${PILEUS_SERVICES:-${HOME:-/nonexistent}/.cache/pileus/services}
 here=$(cd "$(dirname "$0")" && pwd)
 hadoop=$kept/hadoop-3.4.1
@@ -18,6 +18,7 @@ is_there() { # name
     chromium) chromium --version ;;
     nginx) nginx -v || /usr/sbin/nginx -v ;;
     minio) [ -x "$kept/bin/minio" ] ;;
+    axe) [ -f "$kept/axe/node_modules/axe-core/axe.min.js" ] ;;
     azurite) node --version && [ -d "$kept/azurite/node_modules/azurite" ] ;;
     hdfs) java -version && [ -d "$hadoop" ] ;;
     tensorflow) "$tensorflow/bin/python" --version ;;
@@ -28,7 +29,7 @@ debian_of() { # name: the packages of Debian that it needs and that are not ther
     case $1 in
     chromium) echo chromium ;;
     nginx) echo nginx-light ;;
-    azurite) lacks npm && echo nodejs npm ;;
+    axe | azurite) lacks npm && echo nodejs npm ;;
     hdfs) lacks java && echo default-jre-headless; lacks mvn && echo maven ;;
     esac
     return 0
@@ -37,7 +38,8 @@ debian_of() { # name: the packages of Debian that it needs and that are not ther
 build() { # name: what Debian has not
     case $1 in
     minio) from_go github.com/minio/minio@v0.0.0-20260212201848-7aac2a2c5b7c ;;
-    azurite) npm install --no-audit --no-fund --silent --prefix "$kept/azurite" azurite@3.35.0 ;;
+    axe) from_npm axe axe-core@4.14.1 ;;
+    azurite) from_npm azurite azurite@3.35.0 ;;
     hdfs)
         mvn -q -B -f "$here/services/hdfs.xml" dependency:copy-dependencies \
             -DincludeScope=runtime "-DoutputDirectory=$hadoop.part" && mv "$hadoop.part" "$hadoop"
@@ -49,6 +51,10 @@ build() { # name: what Debian has not
 from_go() {
     lacks go && fail "$1 is built by Go 1.24 or newer, which is not on PATH; install it from https://go.dev/dl"
     GOBIN=$kept/bin go install "$1"
+}
+
+from_npm() { # name, requirement
+    npm install --no-audit --no-fund --silent --prefix "$kept/$1" "$2"
 }
 
 from_pip() { # folder of an environment of its own, requirement

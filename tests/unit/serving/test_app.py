@@ -23,6 +23,7 @@ from PIL import Image
 from pileus.bundles import load
 from pileus.preprocessing.strokes import rasterise
 from pileus.serving.batching import Admission
+from pileus.serving.pages import read_pages
 from pileus.serving.requests import Limits
 from pileus.serving.server import ServeOptions, running
 from pileus.serving.service import Settings
@@ -165,7 +166,7 @@ def test_the_page_and_its_assets(client: httpx.Client) -> None:
     page = client.get("/")
     assert page.status_code == 200 and page.headers["content-type"].startswith("text/html")
     assert "default-src 'none'" in page.headers["content-security-policy"]
-    for path in ("/", "/page.js", "/page.css", "/icon.svg"):
+    for path in read_pages():
         asset = client.get(path)
         assert asset.status_code == 200 and asset.headers["x-content-type-options"] == "nosniff"
         again = client.get(path, headers={"If-None-Match": asset.headers["etag"]})
@@ -216,7 +217,7 @@ def test_a_model_of_photographs(photographs_folder: Path) -> None:
 def test_a_key_is_asked_for(bundle_folder: Path) -> None:
     options = ServeOptions(port=0, api_key="sesame")
     with running(load(bundle_folder), options) as url, httpx.Client(base_url=url, timeout=20) as client:
-        for path in ("/", "/livez", "/readyz", "/page.js"):
+        for path in ("/", "/livez", "/readyz", "/worker.js"):
             assert client.get(path).status_code == 200
         for key in ("", "Bearer", "Bearer open", "Basic sesame", "sesame", "Bearer sesam\u00e9"):
             refused = client.post("/v1/predict", json=SEVEN, headers=[(b"Authorization", key.encode())])
