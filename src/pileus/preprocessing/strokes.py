@@ -66,7 +66,7 @@ def rasterise(strokes: Strokes, spec: Drawing) -> NDArray[np.uint8]:
     ink_HW = window.reach - np.sqrt(squared.reshape(-1, window.row_length)[inside, inside])
     np.maximum(ink_HW, 0.0, out=ink_HW)
     np.minimum(ink_HW, 1.0, out=ink_HW)
-    return np.rint(ink_HW * 255).astype(np.uint8)[:, :, None]
+    return np.asarray(np.rint(ink_HW * 255), np.uint8)[:, :, None]
 
 
 def points_of(stroke: ArrayLike) -> NDArray[np.float64]:
@@ -160,7 +160,8 @@ def _window(spec: Drawing) -> _Window:
     margin = side + 1 + math.ceil(max(spec.box - spec.width, spec.box - spec.height, 0.0) / 2)
     row_length = spec.width + 2 * margin
     numbers = np.arange(side)
-    return _Window(reach, margin, row_length, numbers + 0.5, (numbers[:, None] * row_length + numbers).reshape(1, -1))
+    centres = np.asarray(numbers + 0.5, np.float64)
+    return _Window(reach, margin, row_length, centres, (numbers[:, None] * row_length + numbers).reshape(1, -1))
 
 
 def _draw(

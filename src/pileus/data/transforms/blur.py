@@ -31,6 +31,13 @@ def _smooth(images_NHWC: NDArray[np.uint8]) -> NDArray[np.uint16]:
     """Its sums stay below 2**16: 255 x 16 x 16 and a half."""
     _, height, width, _ = images_NHWC.shape
     wide = np.pad(images_NHWC, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="edge").astype(np.uint16)
-    rows = sum(wide[:, shift : shift + height] * np.uint16(part) for shift, part in enumerate(_BINOMIAL))
-    both = sum(rows[:, :, shift : shift + width] * np.uint16(part) for shift, part in enumerate(_BINOMIAL))
+    rows = _weighed([wide[:, shift : shift + height] for shift in range(len(_BINOMIAL))])
+    both = _weighed([rows[:, :, shift : shift + width] for shift in range(len(_BINOMIAL))])
     return np.asarray((both + np.uint16(_UNIT // 2)) >> np.uint16(8), np.uint16)
+
+
+def _weighed(shifted: list[NDArray[np.uint16]]) -> NDArray[np.uint16]:
+    total = np.zeros_like(shifted[0])
+    for part, values in zip(_BINOMIAL, shifted, strict=True):
+        total += values * np.uint16(part)
+    return total
