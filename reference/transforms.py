@@ -16,7 +16,7 @@ Image = list[list[list[int]]]
 _MASK = 2**64 - 1
 _STEP = 0x9E3779B97F4A7C15
 _AUGMENT = 2
-_FLIP, _PAD_CROP, _RESIZED_CROP, _COLOUR, _CUTOUT, _MIX, _MIX_BOX = range(1, 8)
+_FLIP, _PAD_CROP, _RESIZED_CROP, _COLOUR, _CUTOUT, _MIX, _MIX_BOX, _WARP, _THICKNESS, _BLUR = range(1, 11)
 
 
 def augmented(image: Image, key: int, spec: Augment, seed: int, epoch: int) -> Image:
@@ -27,8 +27,13 @@ def augmented(image: Image, key: int, spec: Augment, seed: int, epoch: int) -> I
         image = resized_cropped(image, spec.crop, draws(4, key, seed, epoch, _RESIZED_CROP))
     if spec.flip and draws(1, key, seed, epoch, _FLIP)[0] < spec.flip:
         image = [row[::-1] for row in image]
-    if spec.rotate_deg or spec.scale or spec.shear or spec.shift:
-        image = affine(image, spec, [2 * draw - 1 for draw in draws(6, key, seed, epoch)])
+    if spec.rotate_deg or spec.scale or spec.shear or spec.shift or spec.warp:
+        bounded = [2 * draw - 1 for draw in draws(6, key, seed, epoch)]
+        image = affine(image, spec, bounded, [2 * draw - 1 for draw in draws(50, key, seed, epoch, _WARP)])
+    if spec.thickness:
+        image = thickened(image, spec.thickness, 2 * draws(1, key, seed, epoch, _THICKNESS)[0] - 1)
+    if spec.blur:
+        image = blurred(image, spec.blur, draws(1, key, seed, epoch, _BLUR)[0])
     if spec.brightness or spec.contrast or spec.saturation:
         image = coloured(image, spec, [2 * draw - 1 for draw in draws(3, key, seed, epoch, _COLOUR)])
     if spec.cutout:
@@ -85,7 +90,7 @@ def _neighbours(place: Fraction, size: int) -> list[tuple[int, Fraction]]:
     return [(lower, 1 - (place - lower)), (min(lower + 1, size - 1), place - lower)]
 
 
-def affine(image: Image, spec: Augment, bounded: Sequence[float]) -> Image:
+def affine(image: Image, spec: Augment, bounded: Sequence[float], points: Sequence[float]) -> Image:
     """Doubles throughout, in the order in which they are written."""
     height, width, channels = _shape(image)
     half = bounded[0] * (spec.rotate_deg * (math.pi / 360))
@@ -100,7 +105,17 @@ def affine(image: Image, spec: Augment, bounded: Sequence[float]) -> Image:
         across = column - (width - 1) / 2 - bounded[5] * spec.shift * width
         y = upper[0] * down + upper[1] * across + (height - 1) / 2
         x = lower[0] * down + lower[1] * across + (width - 1) / 2
+        if spec.warp:
+            y += moved(points[:25], row, column) * (spec.warp * height)
+            x += moved(points[25:], row, column) * (spec.warp * width)
         return min(max(y, -1.0), float(height)), min(max(x, -1.0), float(width))
+
+    def moved(grid: Sequence[float], row: int, column: int) -> float:
+        down, across = row * 4 / max(height - 1, 1), column * 4 / max(width - 1, 1)
+        top, left = min(math.floor(down), 3), min(math.floor(across), 3)
+        above, below = grid[5 * top :], grid[5 * top + 5 :]
+        line = [above[c] * (1 - (down - top)) + below[c] * (down - top) for c in range(5)]
+        return line[left] * (1 - (across - left)) + line[left + 1] * (across - left)
 
     def value(y: float, x: float, channel: int) -> int:
         top, left = math.floor(y), math.floor(x)
@@ -116,6 +131,39 @@ def affine(image: Image, spec: Augment, bounded: Sequence[float]) -> Image:
 
 def _or_black(image: Image, row: int, column: int, channel: int) -> int:
     return image[row][column][channel] if 0 <= row < len(image) and 0 <= column < len(image[0]) else 0
+
+
+def thickened(image: Image, bound: float, bounded: float) -> Image:
+    amount = round(bounded * (bound * 256))
+    height, width, channels = _shape(image)
+    extreme = max if amount > 0 else min
+
+    def value(row: int, column: int, channel: int) -> int:
+        rows, columns = range(max(row - 1, 0), min(row + 2, height)), range(max(column - 1, 0), min(column + 2, width))
+        near = extreme(image[r][c][channel] for r in rows for c in columns)
+        part = Fraction(abs(amount), 256)
+        return _half_up(image[row][column][channel] * (1 - part) + near * part)
+
+    return [[[value(row, column, c) for c in range(channels)] for column in range(width)] for row in range(height)]
+
+
+def blurred(image: Image, bound: float, chance: float) -> Image:
+    part = Fraction(round(chance * (bound * 256)), 256)
+    height, width, channels = _shape(image)
+    weights = [(shift, weight) for shift, weight in zip(range(-2, 3), (1, 4, 6, 4, 1), strict=True)]
+
+    def mean(row: int, column: int, channel: int) -> int:
+        total = 0
+        for down, by_row in weights:
+            for across, by_column in weights:
+                r, c = min(max(row + down, 0), height - 1), min(max(column + across, 0), width - 1)
+                total += image[r][c][channel] * by_row * by_column
+        return _half_up(Fraction(total, 256))
+
+    def value(row: int, column: int, channel: int) -> int:
+        return _half_up(image[row][column][channel] * (1 - part) + mean(row, column, channel) * part)
+
+    return [[[value(row, column, c) for c in range(channels)] for column in range(width)] for row in range(height)]
 
 
 def coloured(image: Image, spec: Augment, bounded: Sequence[float]) -> Image:

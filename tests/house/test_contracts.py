@@ -14,7 +14,12 @@ from tests.house.tree import Import, imports
 
 EVERYWHERE = ("pileus",)
 ADAPTERS = {
-    "PIL": ("pileus.preprocessing.files", "pileus.preprocessing.writing", "pileus.measure.report"),
+    "PIL": (
+        "pileus.preprocessing.files",
+        "pileus.preprocessing.strings",
+        "pileus.preprocessing.writing",
+        "pileus.measure.report",
+    ),
     "blake3": ("pileus.records.hashing",),
     "botocore": ("pileus.store.cloud",),
     "cv2": ("pileus.preprocessing.geometry",),

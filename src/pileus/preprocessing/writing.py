@@ -7,6 +7,7 @@ kept, its centre of mass in the middle, strokes not thinner than those the model
 from __future__ import annotations
 
 import math
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,24 +25,81 @@ _DETAIL = 4
 """Pixels of the working copy for one pixel of the frame."""
 
 
+_MOST_SIDE = 1280
+"""Pixels of the longer side of what is worked on: writing is legible well below."""
+
+_SURROUNDINGS = 0.25
+"""Part of the longer side, but at most the shorter one: how far the paper's tone is looked for."""
+
+
 class NoWriting(UsageError):  # noqa: N818 - named for what is seen
     """A picture that can be read and has no ink."""
 
 
+class Ink(NamedTuple):
+    ink_HW: NDArray[np.uint8]
+    """How far each pixel is from the paper's own tone about it towards the ink's."""
+    threshold: int
+    """From where on it is ink."""
+    factor: int
+    """Pixels of the picture, down and across, for one of these."""
+
+
 def fit_writing(picture: Image.Image, spec: Drawing) -> Fitted:
-    """The model's input from an upright picture. NoWriting where it shows none."""
-    grey = files.flattened(picture, "L", ground=_ground_for_ink(picture))
-    grey_HW = np.asarray(grey, np.uint8)
-    ground = int(np.median(_border(grey_HW)))
-    if grey_HW.shape == (spec.height, spec.width) and ground == 0 and grey_HW.any():
-        return Fitted(grey_HW[:, :, None].copy(), (0, 0, spec.width, spec.height))
-    ink_of_level, threshold = _ink_of_level(np.array(grey.histogram(), np.float64), ground)
-    ink_HW = ink_of_level[grey_HW]
-    sure_HW = ink_HW >= threshold
+    """The model's input from an upright picture, taken as one item. NoWriting where it shows none."""
+    grey = grey_of(picture)
+    if is_frame(grey, spec):
+        return Fitted(np.asarray(grey, np.uint8)[:, :, None].copy(), (0, 0, spec.width, spec.height))
+    ink = ink_of(grey)
+    sure_HW = ink.ink_HW >= ink.threshold
     rows, columns = np.flatnonzero(sure_HW.any(axis=1)), np.flatnonzero(sure_HW.any(axis=0))
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    framed_HW = _framed(ink_HW[top:bottom, left:right], threshold, spec)
-    return Fitted(framed_HW[:, :, None], (int(left), int(top), int(right - left), int(bottom - top)))
+    framed_HW = framed(ink.ink_HW[top:bottom, left:right], ink.threshold, spec)
+    x, y = int(left) * ink.factor, int(top) * ink.factor
+    right, bottom = min(int(right) * ink.factor, grey.width), min(int(bottom) * ink.factor, grey.height)
+    return Fitted(framed_HW[:, :, None], (x, y, right - x, bottom - y))
+
+
+def grey_of(picture: Image.Image) -> Image.Image:
+    return files.flattened(picture, "L", ground=_ground_for_ink(picture))
+
+
+def is_frame(grey: Image.Image, spec: Drawing) -> bool:
+    """Whether it is the model's input already, as MNIST's pictures are."""
+    grey_HW = np.asarray(grey, np.uint8)
+    return grey_HW.shape == (spec.height, spec.width) and not np.median(_border(grey_HW)) and bool(grey_HW.any())
+
+
+def ink_of(grey: Image.Image) -> Ink:
+    """Dark on light or light on dark is found out. NoWriting where there is none."""
+    grey_HW = np.asarray(grey, np.uint8)
+    ground = int(np.median(_border(grey_HW)))
+    ink_of_level, _ = _ink_of_level(np.array(grey.histogram(), np.float64), ground)
+    factor = math.ceil(max(grey_HW.shape) / _MOST_SIDE)
+    ink_HW = _on_even_paper(_block_maximum(ink_of_level[grey_HW], factor))
+    return Ink(ink_HW, _threshold(np.bincount(ink_HW.ravel(), minlength=256).astype(np.float64)), factor)
+
+
+def _on_even_paper(ink_HW: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Less what the paper about each pixel has, so that shadows and tinted paper are no ink."""
+    threshold = _threshold(np.bincount(ink_HW.ravel(), minlength=256).astype(np.float64))
+    paper_HW = ink_HW < threshold
+    side = min(max(ink_HW.shape) * _SURROUNDINGS, min(ink_HW.shape))
+    half = max(2, int(side / 2))
+    levels = _sums_about(np.where(paper_HW, ink_HW, 0), half) / np.maximum(_sums_about(paper_HW, half), 1)
+    over = np.maximum(ink_HW - levels, 0.0)
+    return np.asarray(np.rint(over * (255.0 / max(float(over.max()), 1.0))), np.uint8)
+
+
+def _sums_about(values_HW: NDArray[Any], half: int) -> NDArray[np.int64]:
+    """Of the pixels no farther than `half` down and across, by a table of sums."""
+    height, width = values_HW.shape
+    table = np.zeros((height + 1, width + 1), np.int64)
+    np.cumsum(np.cumsum(values_HW, axis=0, dtype=np.int64), axis=1, out=table[1:, 1:])
+    top, bottom = np.maximum(np.arange(height) - half, 0), np.minimum(np.arange(height) + half + 1, height)
+    left, right = np.maximum(np.arange(width) - half, 0), np.minimum(np.arange(width) + half + 1, width)
+    rows = table[bottom] - table[top]
+    return np.asarray(rows[:, right] - rows[:, left], np.int64)
 
 
 def _ground_for_ink(picture: Image.Image) -> int:
@@ -82,7 +140,7 @@ def _threshold(counts: NDArray[np.float64]) -> int:
     return int(np.argmax(np.nan_to_num(below * above * apart**2))) + 1
 
 
-def _framed(ink_HW: NDArray[np.uint8], threshold: int, spec: Drawing) -> NDArray[np.uint8]:
+def framed(ink_HW: NDArray[np.uint8], threshold: int, spec: Drawing) -> NDArray[np.uint8]:
     """Cut-out ink into the frame: scaled to the box, strokes thickened where too thin, centred by mass."""
     coarse = max(1, math.floor(max(ink_HW.shape) / (spec.box * _DETAIL)))
     ink_HW = _without_noise(_block_maximum(ink_HW, coarse), threshold)

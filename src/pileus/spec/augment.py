@@ -80,6 +80,12 @@ class Augment(Spec, frozen=True, kw_only=True):
     """Bound on the slant: horizontal shift per unit of height."""
     shift: Part = 0.0
     """Bound, part of the image's side; down and across drawn apart."""
+    warp: Annotated[float, Meta(ge=0.0, le=0.25)] = 0.0
+    """Bound on the move of each point of a grid of 5 x 5, part of the image's side; what lies between moves along."""
+    thickness: Change = 0.0
+    """Bound on how far lines of light on dark become thicker or thinner: 1 is a pixel on each side."""
+    blur: Change = 0.0
+    """Bound on the part that a Gaussian of one pixel has in the image; drawn from [0, b]."""
     brightness: Change = 0.0
     """Bound on the relative change of every value."""
     contrast: Change = 0.0
@@ -109,7 +115,9 @@ class Augment(Spec, frozen=True, kw_only=True):
     @property
     def changes_more_than_sides(self) -> bool:
         """Whether there is anything to do but mirroring and mixing."""
-        return bool(self.crop or self.is_affine or self.is_colour or self.cutout)
+        return bool(
+            self.crop or self.is_affine or self.warp or self.thickness or self.blur or self.is_colour or self.cutout
+        )
 
     def check(self, height: int, width: int, channels: int) -> None:
         """SpecError where images of this shape cannot be augmented so."""

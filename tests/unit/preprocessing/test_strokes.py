@@ -95,7 +95,7 @@ def test_a_third_value_of_a_point_is_not_used() -> None:
 def test_many_wild_points_are_drawn_as_few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     wild = [[(float(k * 7919 % 1009), float(k * 104729 % 997)) for k in range(700)]]
     whole = drawn(wild)
-    monkeypatch.setattr("pileus.preprocessing.strokes._SEGMENTS_AT_ONCE", 10_000)
+    monkeypatch.setattr("pileus.preprocessing.strokes._PIECES_AT_ONCE", 100_000)
     assert (drawn(wild) == whole).all()
 
 

@@ -1,4 +1,8 @@
-"""Rotation, scale, shear and shift in one affine map about the image's centre.
+"""Rotation, scale, shear and shift in one affine map about the image's centre, and a warp added to it.
+
+The warp moves the points of a coarse grid, and what lies between them as far as bilinear interpolation says: a shaky
+hand, and letters of another build (after the elastic distortions of Simard et al., ICDAR 2003). One map for all, so
+that pixels are interpolated once.
 
 Only additions, multiplications and divisions in IEEE double precision, which are exact to the last bit on every
 machine; library sines are not.
@@ -9,14 +13,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from pileus.data.transforms.draws import Draws
+from pileus.data.transforms.draws import Draws, Family
 from pileus.spec.augment import Augment
+
+_CELLS = 4
+"""Of the warp's grid, down and across."""
 
 
 def distorted(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDArray[np.uint8]:
     """Bilinear, black outside; rounded to the nearest, halves to even. Same shape as given."""
     bounded = draws.affine() * 2 - 1
-    return _sampled(images_NHWC, _inverse_maps(bounded, spec), bounded[:, 4:6] * spec.shift)
+    rows, columns = _places(images_NHWC.shape, _inverse_maps(bounded, spec), bounded[:, 4:6] * spec.shift)
+    if spec.warp:
+        down, across = _warp(images_NHWC.shape, draws, spec.warp)
+        rows += down
+        columns += across
+    return _sampled(images_NHWC, rows, columns)
 
 
 def _inverse_maps(draws: NDArray[np.float64], spec: Augment) -> NDArray[np.float64]:
@@ -31,16 +43,45 @@ def _inverse_maps(draws: NDArray[np.float64], spec: Augment) -> NDArray[np.float
     return np.stack([upper, lower], axis=1)
 
 
-def _sampled(
-    images_NHWC: NDArray[np.uint8], maps: NDArray[np.float64], shifts: NDArray[np.float64]
-) -> NDArray[np.uint8]:
-    count, height, width, channels = images_NHWC.shape
+def _places(
+    shape: tuple[int, ...], maps: NDArray[np.float64], shifts: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, H, W) each: row and column of the input for each output pixel."""
+    _, height, width, _ = shape
     centre_row, centre_column = (height - 1) / 2, (width - 1) / 2
     rows = np.arange(height)[None, :, None] - centre_row - (shifts[:, 0] * height)[:, None, None]
     columns = np.arange(width)[None, None, :] - centre_column - (shifts[:, 1] * width)[:, None, None]
     terms = maps[:, :, :, None, None]
-    row = np.clip(terms[:, 0, 0] * rows + terms[:, 0, 1] * columns + centre_row, -1.0, height)
-    column = np.clip(terms[:, 1, 0] * rows + terms[:, 1, 1] * columns + centre_column, -1.0, width)
+    return (
+        terms[:, 0, 0] * rows + terms[:, 0, 1] * columns + centre_row,
+        terms[:, 1, 0] * rows + terms[:, 1, 1] * columns + centre_column,
+    )
+
+
+def _warp(shape: tuple[int, ...], draws: Draws, bound: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(N, H, W) each: how far down and across the warp moves the place that is looked at, in pixels."""
+    count, height, width, _ = shape
+    points = (draws.of(Family.WARP, 2 * (_CELLS + 1) ** 2) * 2 - 1).reshape(count, 2, _CELLS + 1, _CELLS + 1)
+    upper_H, down_H = _cells(height)
+    left_W, across_W = _cells(width)
+    down = down_H[:, None]
+    lines = points[:, :, upper_H] * (1 - down) + points[:, :, upper_H + 1] * down
+    field = lines[..., left_W] * (1 - across_W) + lines[..., left_W + 1] * across_W
+    return field[:, 0] * (bound * height), field[:, 1] * (bound * width)
+
+
+def _cells(size: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """For each pixel of a side: the grid's line before it, and which part of the cell lies between them."""
+    places = np.arange(size) * _CELLS / max(size - 1, 1)
+    before = np.minimum(np.floor(places), _CELLS - 1)
+    return before.astype(np.int64), places - before
+
+
+def _sampled(
+    images_NHWC: NDArray[np.uint8], rows: NDArray[np.float64], columns: NDArray[np.float64]
+) -> NDArray[np.uint8]:
+    count, height, width, channels = images_NHWC.shape
+    row, column = np.clip(rows, -1.0, height), np.clip(columns, -1.0, width)
     top, left = np.floor(row), np.floor(column)
     corner = (
         np.arange(count)[:, None, None] * ((height + 3) * (width + 3))

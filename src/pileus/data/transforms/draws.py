@@ -28,6 +28,9 @@ class Family(enum.IntEnum):
     CUTOUT = 5
     MIX = 6
     MIX_BOX = 7
+    WARP = 8
+    THICKNESS = 9
+    BLUR = 10
 
 
 class Draws(NamedTuple):

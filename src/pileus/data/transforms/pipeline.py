@@ -1,4 +1,4 @@
-"""The one order of the transforms: crop, flip, affine, colour, cutout; then mixing.
+"""The one order of the transforms: crop, flip, affine and warp, thickness, blur, colour, cutout; then mixing.
 
 The crop is first, so that of a picture file only what is seen need be decoded. Geometry comes before colour, so that
 its mean is that of what is seen; what is hidden is exactly black; mixing takes finished images. Up to mixing each image
@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pileus.data.transforms.affine import distorted
+from pileus.data.transforms.blur import blurred
 from pileus.data.transforms.colour import coloured
 from pileus.data.transforms.crop import pad_cropped, resized_cropped
 from pileus.data.transforms.cutout import cut_out
 from pileus.data.transforms.draws import Draws
 from pileus.data.transforms.flip import mirror_in_place, mirrored
+from pileus.data.transforms.pen import thickened
 from pileus.spec.augment import Augment, PadCrop, ResizedCrop
 
 _PIECE_BYTES = 128 * 1024
@@ -55,8 +57,12 @@ def _piece(images_NHWC: NDArray[np.uint8], draws: Draws, spec: Augment) -> NDArr
         images_NHWC = resized_cropped(images_NHWC, draws, spec.crop)
     if spec.flip:
         images_NHWC = mirrored(images_NHWC, draws, spec.flip)
-    if spec.is_affine:
+    if spec.is_affine or spec.warp:
         images_NHWC = distorted(images_NHWC, draws, spec)
+    if spec.thickness:
+        images_NHWC = thickened(images_NHWC, draws, spec.thickness)
+    if spec.blur:
+        images_NHWC = blurred(images_NHWC, draws, spec.blur)
     if spec.is_colour:
         images_NHWC = coloured(images_NHWC, draws, spec)
     if spec.cutout:

@@ -23,6 +23,9 @@ EACH = {
     "reflect": Augment(crop=PadCrop(padding=3, fill="reflect")),
     "resized": Augment(crop=ResizedCrop(area_min=0.2, aspect=2.0)),
     "affine": Augment(rotate_deg=20.0, scale=0.2, shear=0.3, shift=0.1),
+    "warp": Augment(warp=0.1),
+    "thickness": Augment(thickness=0.9),
+    "blur": Augment(blur=0.8),
     "colour": COLOUR,
     "cutout": Augment(cutout=5),
     "all": Augment(
@@ -44,6 +47,9 @@ GOLDEN = {
     "reflect": "20249d8f4af7765e",
     "resized": "7bc278ac9bc22abe",
     "affine": "aaac137147c6a43e",
+    "warp": "dafdb78a07c62f89",
+    "thickness": "54c1466b29997466",
+    "blur": "7b87d9d601ce8415",
     "colour": "9899949d0b34ed95",
     "cutout": "ee3335d6b0f90a9a",
     "all": "898ecbe80f638225",
@@ -63,6 +69,9 @@ specs = st.builds(
     scale=parts,
     shear=parts,
     shift=parts,
+    warp=st.floats(0.0, 0.25),
+    thickness=changes,
+    blur=changes,
     brightness=changes,
     contrast=changes,
     saturation=changes,
@@ -79,7 +88,9 @@ def test_it_equals_the_plain_reference(spec: Augment, seed: int, epoch: int, siz
         assert result.tolist() == plain.augmented(image.tolist(), int(key), spec, seed, epoch)
 
 
-@pytest.mark.parametrize("name", ["flip", "zero", "reflect", "resized", "affine", "cutout"])
+@pytest.mark.parametrize(
+    "name", ["flip", "zero", "reflect", "resized", "affine", "warp", "thickness", "blur", "cutout"]
+)
 def test_it_equals_the_plain_reference_on_grey_images(name: str) -> None:
     changed = augment(images(2), draws(2), EACH[name])
     wanted = [plain.augmented(image.tolist(), row * 0x1234567, EACH[name], 0, 0) for row, image in enumerate(images(2))]
