@@ -73,8 +73,8 @@ def keep_freed_memory() -> bool:
 
     glibc gives memory back at the end of a step that the next one asks for again, and each of its pages is a fault and
     zeroed anew: of small networks that is up to half of the time. The process keeps the most that it ever needed. What
-    each thread has of its own is bounded and given back whatever is said here, so all threads share one arena: call this
-    before any is started.
+    each thread has of its own is bounded and given back whatever is said here, so all threads share one arena: call
+    this before any is started.
     """
     change = getattr(ctypes.CDLL(None), "mallopt", None)
     if change is None:
