@@ -27,10 +27,12 @@ def main() -> None:
     parser.add_argument("data")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=0.05)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    train = DataLoader(read(args.data, "train"), batch_size=128, shuffle=True)
+    train = DataLoader(read(args.data, "train"), batch_size=args.batch_size, shuffle=True)
     network = nn.Sequential(
         nn.Conv2d(1, 32, 3),
         nn.ReLU(),
@@ -40,7 +42,7 @@ def main() -> None:
         nn.ReLU(),
         nn.Linear(100, 10),
     )
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    optimizer = torch.optim.SGD(network.parameters(), lr=args.lr, momentum=0.9)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.epochs * len(train))
     started = time.perf_counter()
     for _ in range(args.epochs):

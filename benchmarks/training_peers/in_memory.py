@@ -17,16 +17,18 @@ def main() -> None:
     parser.add_argument("arrays", help="file that `arrays.exported` wrote")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--lr", type=float, default=0.05)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     train, network = load(args.arrays, "train", "mnist_cnn"), mnist_cnn()
-    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
-    steps = -(-len(train.labels_N) // 128)
+    optimizer = torch.optim.SGD(network.parameters(), lr=args.lr, momentum=0.9)
+    steps = -(-len(train.labels_N) // args.batch_size)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, args.epochs * steps)
     started = time.perf_counter()
     for _ in range(args.epochs):
-        for rows in torch.split(torch.randperm(len(train.labels_N)), 128):
+        for rows in torch.split(torch.randperm(len(train.labels_N)), args.batch_size):
             optimizer.zero_grad()
             loss = nn.functional.cross_entropy(network(train.images_NCHW[rows]), train.labels_N[rows])
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
