@@ -1,4 +1,4 @@
-"""The peer of `mnist_exact.py`: the plain loop that tutorials show. Prints one JSON line."""
+"""The plain loop that tutorials show. Prints one JSON line."""
 
 from __future__ import annotations
 
