@@ -160,8 +160,8 @@ def whole(args: argparse.Namespace, scratch: Path) -> None:
             figures[f"target: {other} / {best}"] = reached(ratios(found[other], found[best], "train_s"), target)
     says = (
         f"mnist_cnn, {args.epochs} epochs of all 60,000 samples, two cores: the recipe's batch of 256 against the "
-        "batch that suits each loop better. Times are of training alone: records, start-up and packing are in neither. The "
-        "loops have two intra-op threads."
+        "batch that suits each loop better. Times are of training alone: records, start-up and packing are in "
+        "neither. The loops have two intra-op threads."
     )
     finish(args, "training-peers-mnist-whole", figures, found, says)
 
