@@ -5,7 +5,10 @@ Trial runs have 4 epochs of 20 steps, a checkpoint at the end of each, and 4 mic
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Literal
+
+import msgspec
 
 from pileus.spec.job import AT_START, Fault
 from pileus.spec.values import Spec
@@ -17,6 +20,8 @@ _QUICK = "engine.silence_deadline_s=2"
 _STEP, _LATER = 30, 50
 """In the second and in the third epoch."""
 _BAND = 0.06
+_SEEDS = (1, 2)
+"""Beside 0, of runs whose weights depend on chance."""
 
 End = Literal["done", "failed", "interrupted", "killed"]
 Needs = Literal["threads", "processes", "network"]
@@ -76,6 +81,14 @@ class Scenario(Spec, frozen=True, kw_only=True):
 
 def _killed(*ranks: int, step: int = _STEP, attempt: int = 1) -> tuple[Fault, ...]:
     return tuple(Fault(kind="kill_worker", rank=rank, step=step, attempt=attempt) for rank in ranks)
+
+
+def _over_seeds(scenario: Scenario) -> Iterator[Scenario]:
+    """Where chance enters, one run says little."""
+    yield scenario
+    for seed in _SEEDS:
+        settings = (*scenario.settings, f"seed={seed}")
+        yield msgspec.structs.replace(scenario, name=f"{scenario.name}-seed-{seed}", settings=settings)
 
 
 _FAILED_LATER = (Fault(kind="pause", rank=0, step=_LATER, seconds=0.5), Fault(kind="raise", rank=0, step=_LATER + 1))
@@ -362,21 +375,25 @@ _STRATEGIES = (
         restarts=1,
         told=(f"rank 1 {_LOST}",),
     ),
-    Scenario(
-        name="async-worker-killed",
-        about="SIGKILL of a worker of two asynchronous parameter servers",
-        faults=_killed(1),
-        settings=(*_SHARDED, "strategy.mode=async"),
-        restarts=1,
-        told=(f"rank 1 {_LOST}",),
-        band=_BAND,
+    *_over_seeds(
+        Scenario(
+            name="async-worker-killed",
+            about="SIGKILL of a worker of two asynchronous parameter servers",
+            faults=_killed(1),
+            settings=(*_SHARDED, "strategy.mode=async"),
+            restarts=1,
+            told=(f"rank 1 {_LOST}",),
+            band=_BAND,
+        )
     ),
-    Scenario(
-        name="async-slow",
-        about="a worker of an asynchronous parameter server computes three times as long, for an epoch",
-        faults=(Fault(kind="slow", rank=1, step=5, steps=20, factor=3.0),),
-        settings=(*_SERVED, "strategy.mode=async", _QUICK),
-        band=_BAND,
+    *_over_seeds(
+        Scenario(
+            name="async-slow",
+            about="a worker of an asynchronous parameter server computes three times as long, for an epoch",
+            faults=(Fault(kind="slow", rank=1, step=5, steps=20, factor=3.0),),
+            settings=(*_SERVED, "strategy.mode=async", _QUICK),
+            band=_BAND,
+        )
     ),
     Scenario(
         name="local-worker-killed",
