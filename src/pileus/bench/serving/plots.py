@@ -88,8 +88,9 @@ def of_crowds(figures: Sequence[Figures]) -> str:
             medians = [each.p50_ms.median for _, each in mine if each.p50_ms is not None]
             axes.plot(users, medians, color=colour, linestyle=":", alpha=0.8, label=f"{name}: p50")
         _log_ms(axes)
+        counts = sorted({count for mine in lines.values() for count, _ in mine})
         axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,g}")
+        axes.set_xticks(counts, [f"{count:,}" for count in counts])
         axes.xaxis.set_minor_formatter(lambda value, _: "")
         axes.set_xlabel("users")
         axes.figure.legend(loc="outside right upper")
