@@ -78,5 +78,6 @@ def test_other_answers_are_wrong(drawings: Bundle) -> None:
     bodies: Bodies = bodies_of("raw", drawings, None)
     other = msgspec.structs.replace(bodies.expected[0], label="none")
     double = {"items": 2 * [msgspec.to_builtins(bodies.expected[0])]}
-    for answer in (told(other), {"items": []}, {}, double, "text"):
+    answers: tuple[object, ...] = (told(other), {"items": []}, {}, double, "text")
+    for answer in answers:
         assert wrong_answers([given(answer)], bodies) == 1
