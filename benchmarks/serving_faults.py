@@ -240,6 +240,8 @@ def figures(rows: dict[str, Row]) -> dict[str, Any]:
             f"{row['sent']:,} asked, failed {failures}; wrong {row['wrong']}, not its own {row['not_its_own']}; "
             f"p99 {latency['p99_ms']:.1f} ms, greatest {latency['max_ms']:,.0f} ms"
         )
+        if name in ("swap", "broken-swap"):
+            found[f"{name}: versions that answers named"] = len(row["versions"])
         if name == "overload":
             refused = row["refused"]["p99_ms"] if row["refused"] else 0.0
             found["overload: goodput by saturation"] = row["goodput_by_saturation"]
