@@ -62,7 +62,16 @@ def by_locust(server: Server, python: str, seconds: float) -> Seen:
     with tempfile.TemporaryDirectory() as folder:
         command = [python, "-m", "locust", "-f", str(BENCHMARKS / "serving_locustfile.py"), "--headless"]
         command += ["--host", f"http://{server.host}:{server.port}", "--users", str(USERS), "--spawn-rate", str(USERS)]
-        command += ["-t", f"{seconds:g}s", "--csv", f"{folder}/x", "--only-summary", "--think-s", f"{THINK_S:g}"]
+        command += [
+            "-t",
+            f"{seconds:g}s",
+            "--csv",
+            f"{folder}/x",
+            "--only-summary",
+            "--reset-stats",
+            "--think-s",
+            f"{THINK_S:g}",
+        ]
         environment = os.environ | {"PYTHONPATH": str(BENCHMARKS.parent / "src")}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + 60)
         if done.returncode:
@@ -80,7 +89,7 @@ def by_wrk(server: Server, bodies: Bodies, seconds: float) -> Seen:
         file.write(script)
         file.flush()
         url = f"http://{server.host}:{server.port}/v1/predict"
-        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--latency", "-s", file.name, url]
+        command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "--latency", "-s", file.name, url]
         out = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 30, check=True).stdout
     found, rate = _WRK.search(out), re.search(r"Requests/sec:\s+([\d.]+)", out)
     if found is None or rate is None or "Non-2xx" in out:

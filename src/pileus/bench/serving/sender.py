@@ -77,11 +77,13 @@ class Sender:
             if now >= self._sweep_at:
                 self._sweep(now)
             if self._schedule.due <= now and self._schedule.due < ends:
-                self._start_due()
+                self._start_due(_BURST)
             elif now >= ends and self._schedule.due >= ends and not self._under_way:
                 break
             for fileno, events in self._ready(ends):
                 self._handle(fileno, events)
+                if self._free:  # at once, not after all that was answered has been read: the server may be idle
+                    self._start_due(1)
         for connection in list(self._open.values()):
             self._close(connection)
         self._epoll.close()
@@ -98,9 +100,9 @@ class Sender:
         select.select((self._epoll,), (), (), max(0.0, until - time.monotonic()))
         return self._epoll.poll(0)
 
-    def _start_due(self) -> None:
+    def _start_due(self, most: int) -> None:
         schedule = self._schedule
-        for _ in range(_BURST):
+        for _ in range(most):
             now = time.monotonic()
             if schedule.due > now or schedule.due >= self._tally.ends:
                 return
@@ -150,7 +152,9 @@ class Sender:
         connection.rest = data[written:]
 
     def _handle(self, fileno: int, events: int) -> None:
-        connection = self._open[fileno]
+        connection = self._open.get(fileno)
+        if connection is None:  # lost by a write since it was seen
+            return
         if not connection.is_up:
             if connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or events & select.EPOLLHUP:
                 self._lost(connection, "connect")
