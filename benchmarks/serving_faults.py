@@ -243,9 +243,9 @@ def figures(rows: dict[str, Row]) -> dict[str, Any]:
         if name in ("swap", "broken-swap"):
             found[f"{name}: versions that answers named"] = len(row["versions"])
         if name == "overload":
-            refused = row["refused"]["p99_ms"] if row["refused"] else 0.0
+            refused = row["refused_after"]["p99_ms"] if row["refused_after"] else 0.0
             found["overload: goodput by saturation"] = row["goodput_by_saturation"]
-            found["overload: 429 within, p99 ms"] = refused
+            found["overload: 429 within, from sending, p99 ms"] = refused
         if name == "soak":
             parts = ("rss_growth", "descriptors_growth", "threads_growth")
             found |= {f"soak: {part.replace('_', ' ')} over the run": row[part] for part in parts}

@@ -33,7 +33,7 @@ class Figures(Spec, frozen=True, kw_only=True):
     p99_ms: Spread | None
     p999_ms: Spread | None
     refused_p99_ms: Spread | None
-    """Of answers with 429."""
+    """Of answers with 429, from sending: what the server needs to refuse."""
     retry_after_s: tuple[float, float] | None
     """Least and greatest that was said."""
     sent: int
@@ -120,7 +120,7 @@ def _figures(cell: Cell, outcomes: list[Outcome]) -> Figures:
     for outcome in outcomes:
         failed.update(outcome.sent.failed)
     good = [outcome.sent.latency for outcome in outcomes if outcome.sent.latency is not None]
-    refused = [outcome.sent.refused.p99_ms for outcome in outcomes if outcome.sent.refused is not None]
+    refused = [outcome.sent.refused_after.p99_ms for outcome in outcomes if outcome.sent.refused_after is not None]
     waits = [outcome.sent.retry_after_s for outcome in outcomes if outcome.sent.retry_after_s is not None]
     rss = _middle([float(each.server_rss_bytes) for each in outcomes if each.server_rss_bytes is not None])
     return Figures(

@@ -39,8 +39,9 @@ class Arrivals(Spec, tag="arrivals", frozen=True, kw_only=True):
     """An open loop: requests come when they come, whatever became of those before (a Poisson process)."""
 
     per_s: Positive
-    connections: Connections = 1024
-    """At most; a request that finds all of them waiting waits too, and its latency counts on."""
+    connections: Connections = MAX_CONNECTIONS
+    """At most; a request that finds all of them waiting waits too, and its latency counts on. Few of them would make a
+    crowd of what should be an overload: the server would never see more requests than there are connections."""
 
 
 class Task(Spec, frozen=True, kw_only=True):
@@ -128,6 +129,8 @@ class Sent(Spec, frozen=True, kw_only=True):
     """Of `ok`."""
     refused: Latency | None
     """Of the requests answered with 429."""
+    refused_after: Latency | None
+    """The same from when they were really sent: what the server needs to refuse, whatever kept the sender."""
     retry_after_s: tuple[float, float] | None
     """Least and greatest that was said with 429 and 503."""
     late: float

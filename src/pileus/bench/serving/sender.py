@@ -10,6 +10,7 @@ is sent twice.
 from __future__ import annotations
 
 import gc
+import resource
 import select
 import socket
 import sys
@@ -21,9 +22,11 @@ from pileus.bench.serving.load import Sent, Task, Users
 from pileus.bench.serving.schedule import schedule_of
 from pileus.bench.serving.tally import OK, REFUSED, Tally
 from pileus.bench.serving.wire import Answer, Unreadable, prepare, read_answer
+from pileus.errors import WorkFailed
 
 _BURST = 64
 """Requests that are sent before answers are read again."""
+_SPARE_FILES = 64
 _SWEEP_S = 0.05
 """Between looks for requests past their time."""
 _BACK_OFF_S = 0.1
@@ -220,7 +223,7 @@ class Sender:
     def _end(self, connection: _Connection, cause: str, wait_s: float) -> None:
         assert connection.due is not None
         now = time.monotonic()
-        self._tally.ended(cause, connection.due, now)
+        self._tally.ended(cause, connection.due, now, connection.sent_at)
         self._schedule.answered(now, wait_s)
         connection.due = None
         self._under_way -= 1
@@ -235,7 +238,7 @@ class Sender:
             if connection.due is not None and now - connection.sent_at > timeout_s:
                 self._lost(connection, "timeout")
         while self._schedule.due < min(now - timeout_s, self._tally.ends):
-            self._tally.ended("unsent", self._schedule.take(), now)
+            self._tally.ended("unsent", self._schedule.take(), now, now)
             self._schedule.answered(now, 0.0)
 
     def _close(self, connection: _Connection) -> None:
@@ -245,7 +248,19 @@ class Sender:
         connection.socket.close()
 
 
+def allow_files(connections: int) -> None:
+    """One for each connection. WorkFailed where the system's bound is lower."""
+    wanted = connections + _SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise WorkFailed(f"{wanted:,} open files are needed to send (the system allows {hard:,}); raise `ulimit -Hn`.")
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def send(task: Task) -> Sent:
+    """WorkFailed where there may not be so many connections."""
+    allow_files(task.load.users if isinstance(task.load, Users) else task.load.connections)
     gc.disable()  # nothing here goes round in a ring, and a collection is a late start
     return Sender(task).run()
 

@@ -37,6 +37,7 @@ class Tally:
         self._task = task
         self._by_cause: dict[str, Times] = defaultdict(Times)
         self._late_s = array("d")
+        self._refused_after_s = array("d")
         self._given: Counter[tuple[int, bytes]] = Counter()
         self._retry_s: list[float] = []
         self._cpu_began: float | None = None
@@ -54,13 +55,15 @@ class Tally:
         if self.began <= due < self.ends:
             self._late_s.append(late_s)
 
-    def ended(self, cause: str, due: float, now: float) -> None:
+    def ended(self, cause: str, due: float, now: float, sent_at: float) -> None:
         if cause == OK and self.began <= now < self.ends:
             self._in_time += 1
         if self.began <= due < self.ends:
             times = self._by_cause[cause]
             times.due.append(due)
             times.took_s.append(now - due)
+            if cause == REFUSED:
+                self._refused_after_s.append(now - sent_at)
 
     def gave(self, body: int, answer: bytes) -> None:
         """A good answer, without its request's id."""
@@ -85,6 +88,7 @@ class Tally:
             failed={cause: len(due) for cause, (due, _) in sorted(arrays.items()) if cause != OK},
             latency=Latency.of(took_N),
             refused=Latency.of(arrays.get(REFUSED, nothing)[1]),
+            refused_after=Latency.of(np.array(self._refused_after_s, np.float64)),
             retry_after_s=(self._retry_s[0], self._retry_s[1]) if self._retry_s else None,
             late=float((late_N > LATE_MS / 1e3).mean()) if len(late_N) else 0.0,
             late_p99_ms=1e3 * float(np.quantile(late_N, 0.99)) if len(late_N) else 0.0,

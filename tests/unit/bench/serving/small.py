@@ -25,6 +25,7 @@ def sent(goodput: float = 100.0, p99_ms: float = 10.0, failed: dict[str, int] | 
         failed=failed or {},
         latency=latency,
         refused=Latency.of(np.array([0.02])) if "429" in (failed or {}) else None,
+        refused_after=Latency.of(np.array([0.01])) if "429" in (failed or {}) else None,
         retry_after_s=(1.0, 2.0) if "429" in (failed or {}) else None,
         late=late,
         late_p99_ms=0.0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import socketserver
 import threading
 import time
@@ -14,7 +15,8 @@ import pytest
 
 from pileus.bench.process import run_process
 from pileus.bench.serving.load import Arrivals, Sent, Task, Users
-from pileus.bench.serving.sender import send
+from pileus.bench.serving.sender import allow_files, send
+from pileus.errors import WorkFailed
 
 
 class Scripted(socketserver.ThreadingTCPServer):
@@ -137,3 +139,15 @@ def test_requests_that_a_stalled_server_keeps_from_being_sent_count_from_when_th
     assert sent.sent == sum(sent.failed.values())
     assert sent.late == 0.0  # it is the server's fault
     assert time.monotonic() - began < 5
+
+
+def test_files_for_the_connections_are_allowed_or_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (256, 1024))
+    monkeypatch.setattr(resource, "setrlimit", lambda which, limits: raised.append(limits))
+    allow_files(500)
+    assert raised == [(564, 1024)]
+    allow_files(100)
+    assert len(raised) == 1
+    with pytest.raises(WorkFailed, match="ulimit"):
+        allow_files(1000)

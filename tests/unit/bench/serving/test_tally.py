@@ -29,12 +29,13 @@ def test_each_request_counts_by_its_intended_time_and_its_end() -> None:
         (11.9, "timeout", 21.0),
         (12.0, OK, 12.1),  # past it
     ):
-        tally.ended(cause, due, now)
+        tally.ended(cause, due, now, sent_at=due + 0.05)
     sent = tally.result()
     assert (sent.sent, sent.ok, sent.in_time, sent.failed) == (4, 2, 2, {"429": 1, "timeout": 1})
     assert sent.goodput == 1.0
     assert sent.latency is not None and sent.latency.max_ms == pytest.approx(1000.0)
     assert sent.refused is not None and sent.refused.p50_ms == pytest.approx(100.0)
+    assert sent.refused_after is not None and sent.refused_after.p50_ms == pytest.approx(50.0)
     assert [(each.at_s, each.ok, each.failed) for each in sent.timeline] == [(0.0, 1, 1), (1.0, 1, 1)]
     assert sent.timeline[1].p50_ms == pytest.approx(1000.0)
 
