@@ -21,12 +21,12 @@ from typing import Any
 
 from record import spread, write_record
 from serving_peers.contenders import BENCHMARKS, Bench, Contender, running, versions
-from serving_peers.search import USERS, Way, asked, greatest_rate
+from serving_peers.search import Way, asked, greatest_rate
 from serving_peers.settings import PEERS, PILEUS, Peer
 from serving_peers.tables import best_and_median, markdown, ratios
 
 from pileus.bench.serving.bodies import Bodies, bodies_of
-from pileus.bench.serving.load import Users
+from pileus.bench.serving.load import SATURATING
 from pileus.bundles import load
 from pileus.errors import WorkFailed
 
@@ -57,7 +57,7 @@ def tried(bench: Bench, bodies: Bodies, peers: list[Peer]) -> list[Result]:
             try:
                 with running(bench, contender) as server:
                     way = Way(server, peer.path, bodies, WARM_S, TRY_S, 0)
-                    row |= asked(way, Users(users=USERS))[1]
+                    row |= asked(way, SATURATING)[1]
                 say(f"{row['goodput']:8.0f}/s  {contender.label}")
             except WorkFailed as error:
                 row |= {"goodput": 0.0, "error": str(error)}

@@ -34,7 +34,7 @@ from record import spread, write_record
 from serving_timeline import timelines_page
 
 from pileus.bench.serving.bodies import Bodies, bodies_of, wrong_answers
-from pileus.bench.serving.load import Arrivals, Sent, Task, Users
+from pileus.bench.serving.load import SATURATING, Arrivals, Sent, Task, Users
 from pileus.bench.serving.sampling import Sample, Sampler, growth
 from pileus.bench.serving.served import Server, served
 from pileus.bench.serving.trial import send
@@ -215,7 +215,7 @@ def copied(bundle: str) -> Iterator[str]:
 
 def saturation_of(bench: Bench) -> float:
     with served(bench.place, bench.options) as server:
-        return send(task_for(bench, server, Users(users=128), SATURATE_S)).goodput
+        return send(task_for(bench, server, SATURATING, SATURATE_S)).goodput
 
 
 def measured(name: str, bench: Bench, saturation: float, args: argparse.Namespace) -> Row:

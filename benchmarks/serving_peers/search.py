@@ -8,14 +8,13 @@ from typing import Any, NamedTuple
 import msgspec
 
 from pileus.bench.serving.bodies import TOLERANCE, Bodies
-from pileus.bench.serving.load import Arrivals, Given, Sent, Task, Users
+from pileus.bench.serving.load import SATURATING, Arrivals, Given, Sent, Task, Users
 from pileus.bench.serving.sampling import Sampler
 from pileus.bench.serving.served import Server
 from pileus.bench.serving.trial import send
 
 BOUND_MS = 50.0
 STEPS = 6
-USERS = 128
 FEW_FAILED = 0.001
 
 
@@ -85,7 +84,7 @@ def greatest_rate(way: Way, say: Callable[[str], None]) -> tuple[float, list[dic
 
     Users without a pause say about where to look; then the interval is halved, from a tenth to one and a half of it.
     """
-    first, row = asked(way, Users(users=USERS))
+    first, row = asked(way, SATURATING)
     rows = [row]
     low, high, best = 0.1 * first.goodput, 1.5 * first.goodput, 0.0
     rate = 0.8 * first.goodput

@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Meta
 
 from pileus.bench.serving.bodies import Kind
-from pileus.bench.serving.load import MAX_CONNECTIONS, Arrivals, Users
+from pileus.bench.serving.load import MAX_CONNECTIONS, SATURATING, Arrivals, Users
 from pileus.data.order import permutation
 from pileus.data.sources.open import local_path
 from pileus.errors import SpecError
@@ -22,8 +22,6 @@ from pileus.spec.reading import Count
 from pileus.spec.values import Spec
 
 MAX_TRIALS, MAX_SECONDS, MAX_SHARE, MAX_PAUSE_S = 2_000, 600.0, 20.0, 60.0
-SATURATING_USERS = 128
-"""Of the first trial of a kind of body: twice the largest usual batch, so that no predictor waits for company."""
 WARM_S = 1.0
 _START_S = 3.0
 """Rough cost of a trial beside its counted seconds, for the forecast of the study's length alone."""
@@ -37,7 +35,7 @@ class Saturation(Spec, tag="saturation", frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        return f"saturation ({SATURATING_USERS} users without a pause)"
+        return f"saturation ({SATURATING.users} users without a pause)"
 
 
 class Crowd(Spec, tag="crowd", frozen=True, kw_only=True):
@@ -164,7 +162,7 @@ def load_of(level: Level, saturation: float) -> Users | Arrivals:
     """`saturation` in answers a second."""
     match level:
         case Saturation():
-            return Users(users=SATURATING_USERS)
+            return SATURATING
         case Crowd(users=users, think_s=think_s):
             return Users(users=users, think_s=think_s)
         case Stream(share=share):

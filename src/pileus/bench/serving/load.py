@@ -27,12 +27,14 @@ Connections = Annotated[int, Meta(ge=1, le=MAX_CONNECTIONS)]
 class Users(Spec, tag="users", frozen=True, kw_only=True):
     """A closed loop: each user asks, reads the answer, pauses, and asks again.
 
-    Refused with Retry-After a user waits as long as it says.
+    Refused with Retry-After a user waits as long as it says, within reason.
     """
 
     users: Connections
     think_s: Annotated[float, Meta(ge=0)] = 0.0
     """Mean pause; drawn evenly from half to one and a half of it."""
+    most_wait_s: Annotated[float, Meta(ge=0)] = 5.0
+    """That a refused user waits, whatever Retry-After says."""
 
 
 class Arrivals(Spec, tag="arrivals", frozen=True, kw_only=True):
@@ -42,6 +44,11 @@ class Arrivals(Spec, tag="arrivals", frozen=True, kw_only=True):
     connections: Connections = MAX_CONNECTIONS
     """At most; a request that finds all of them waiting waits too, and its latency counts on. Few of them would make a
     crowd of what should be an overload: the server would never see more requests than there are connections."""
+
+
+SATURATING = Users(users=128, most_wait_s=0.05)
+"""Who find out what a server can do: twice the largest usual batch, so that no predictor waits for company, and a
+refusal does not keep them away."""
 
 
 class Task(Spec, frozen=True, kw_only=True):

@@ -11,8 +11,9 @@ import msgspec
 
 from pileus.bench.folder import FIGURES
 from pileus.bench.serving.analysis import BOUND_MS, Analysis, Figures
-from pileus.bench.serving.design import SATURATING_USERS, WARM_S, Crowd, Request
+from pileus.bench.serving.design import WARM_S, Crowd, Request
 from pileus.bench.serving.findings import caveats, failures_told, findings, told
+from pileus.bench.serving.load import SATURATING
 from pileus.bench.serving.plots import all_plots
 from pileus.bench.serving.trial import Done
 from pileus.measure.report import Tile, render_page, rows_of
@@ -78,7 +79,7 @@ def report_page(content: StudyContent) -> str:
         environment=rows_of(content.environment),
         seconds=content.request.seconds,
         warm_s=WARM_S,
-        saturating_users=SATURATING_USERS,
+        saturating_users=SATURATING.users,
         told=told,
         failures=failures_told,
     )

@@ -9,9 +9,6 @@ from typing import Protocol
 
 from pileus.bench.serving.load import Arrivals, Users
 
-_MOST_WAIT_S = 5.0
-"""That a refused user waits, whatever Retry-After says."""
-
 
 class Schedule(Protocol):
     due: float
@@ -32,7 +29,7 @@ class OfUsers:
     """The first requests are spread over one pause, so that users do not march in step."""
 
     def __init__(self, load: Users, began: float, seed: int) -> None:
-        self._think_s = load.think_s
+        self._think_s, self._most_wait_s = load.think_s, load.most_wait_s
         self._random = Random(seed)
         self._due = sorted(began + self._random.uniform(0.0, load.think_s) for _ in range(load.users))
         self.due = self._due[0]
@@ -44,7 +41,7 @@ class OfUsers:
 
     def answered(self, now: float, wait_s: float) -> None:
         pause_s = self._think_s * self._random.uniform(0.5, 1.5) if self._think_s else 0.0
-        heapq.heappush(self._due, now + pause_s + min(wait_s, _MOST_WAIT_S))
+        heapq.heappush(self._due, now + pause_s + min(wait_s, self._most_wait_s))
         self.due = self._due[0]
 
 

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pileus.bench.serving.design import Crowd, Request, Saturation, Stream, all_trials, load_of
-from pileus.bench.serving.load import Arrivals, Users
+from pileus.bench.serving.load import SATURATING, Arrivals, Users
 from pileus.errors import SpecError
 from tests.unit.bench.serving.small import REQUEST
 
@@ -31,7 +31,7 @@ def test_saturations_come_first_and_every_cell_once_in_each_round() -> None:
 
 
 def test_a_level_is_a_load_once_the_saturation_is_known() -> None:
-    assert load_of(Saturation(), 0.0) == Users(users=128)
+    assert load_of(Saturation(), 0.0) == SATURATING
     assert load_of(Crowd(users=10, think_s=1.0), 500.0) == Users(users=10, think_s=1.0)
     assert load_of(Stream(share=1.5), 500.0) == Arrivals(per_s=750.0)
 

@@ -10,7 +10,7 @@ import pytest
 
 from pileus.bench.serving import study as studying
 from pileus.bench.serving.design import Request, all_trials
-from pileus.bench.serving.load import Arrivals, Users
+from pileus.bench.serving.load import SATURATING, Arrivals
 from pileus.bench.serving.study import Study, run_study
 from pileus.bench.serving.trial import Outcome, Setting
 from pileus.bundles import write_bundle
@@ -55,7 +55,7 @@ def test_the_folder_holds_the_record_and_nothing_else(tmp_path: Path, request_: 
     found = run_study(request_, out, watch)
     assert {child.name for child in out.iterdir()} == KEPT
     assert len(tried) == found.content.analysis.trials == 13
-    assert tried[0].load == Users(users=128)
+    assert tried[0].load == SATURATING
     assert {setting.load for setting in tried if isinstance(setting.load, Arrivals)} == {
         Arrivals(per_s=100.0),
         Arrivals(per_s=600.0),
