@@ -35,7 +35,7 @@ def modules() -> tuple[Module, ...]:
         _parsed(path)
         for place in PLACES
         for path in sorted((ROOT / place).rglob("*.py"))
-        if "__pycache__" not in path.parts
+        if "__pycache__" not in path.parts and ".venv" not in path.parts
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
+from pileus.bench.spread import Spread
 from pileus.bench.training.design import Contender, Skipped
 from pileus.bench.training.results import Done
 from pileus.bench.training.trial import Outcome
@@ -15,19 +16,6 @@ from pileus.spec.values import Spec
 
 EXACT, FAST = "all_reduce:exact", "all_reduce:fast"
 _WEIGHT_BYTES = 4
-
-
-class Spread(Spec, frozen=True, kw_only=True):
-    """Of a figure over the rounds."""
-
-    median: float
-    min: float
-    max: float
-    runs: int
-
-    @classmethod
-    def of(cls, values: Sequence[float]) -> Spread:
-        return cls(median=statistics.median(values), min=min(values), max=max(values), runs=len(values))
 
 
 class Figures(Spec, frozen=True, kw_only=True):

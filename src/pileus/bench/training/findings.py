@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pileus.bench.training.analysis import EXACT, Analysis, Figures, Spread
+from pileus.bench.spread import Spread
+from pileus.bench.training.analysis import EXACT, Analysis, Figures
 from pileus.bench.training.design import Request
 
 _WIDE = 0.2

@@ -1,21 +1,10 @@
-"""The trials that are done, a line of JSON each: results.jsonl, which is whole at every moment.
-
-A line is written when its trial ends. What a killed study left of a line is thrown away, and its trial is run again.
-"""
+"""What is kept of a trial that has ended: a line of results.jsonl."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
-import msgspec
-
 from pileus.bench.training.design import Trial
 from pileus.bench.training.trial import Outcome
-from pileus.errors import UsageError
 from pileus.spec.values import Spec
-
-_MOST_BYTES = 64 << 20
 
 
 class Done(Spec, frozen=True, kw_only=True):
@@ -25,35 +14,3 @@ class Done(Spec, frozen=True, kw_only=True):
     outcome: Outcome | None
     """None where it failed."""
     error: str = ""
-
-
-class Results:
-    """The file of one study."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def load(self, trials: list[Trial]) -> list[Done]:
-        """Those of these trials that were done before. UsageError where the file is of another study."""
-        if not self._path.exists():
-            return []
-        if self._path.stat().st_size > _MOST_BYTES:
-            raise UsageError(f"{self._path} is no list of trials: it has more than {_MOST_BYTES >> 20} MiB; remove it.")
-        content = self._path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        try:
-            done = [msgspec.json.decode(line, type=Done) for line in whole.splitlines()]
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise UsageError(f"{self._path} is not of this study ({error}); choose another --out.") from error
-        if any(each.trial not in trials for each in done):
-            raise UsageError(f"{self._path} is not of this study (it has other trials); choose another --out.")
-        if whole != content:
-            self._path.write_bytes(whole)
-        return done
-
-    def add(self, done: Done) -> None:
-        """Written and synced."""
-        with self._path.open("ab") as file:
-            file.write(msgspec.json.encode(done) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())

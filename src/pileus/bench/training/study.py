@@ -11,10 +11,11 @@ import msgspec
 from pileus.bench.folder import WORK, Watch, alone_in, begin, duration, environment_of
 from pileus.bench.process import run_process, told
 from pileus.bench.reading.sets import Taken, known
+from pileus.bench.results import Results
 from pileus.bench.training.analysis import analyse
 from pileus.bench.training.design import Contender, Design, Request, Skipped, Trial, design_of
 from pileus.bench.training.report import StudyContent, write_record
-from pileus.bench.training.results import Done, Results
+from pileus.bench.training.results import Done
 from pileus.bench.training.trial import Outcome, Task
 from pileus.data.ports import Source
 from pileus.errors import Interrupted
@@ -50,7 +51,7 @@ class _Run(NamedTuple):
     request: Request
     design: Design
     out: Path
-    results: Results
+    results: Results[Done]
     watch: Watch
 
 
@@ -61,7 +62,7 @@ def run_study(request: Request, source: Source, out: Path, watch: Watch) -> Stud
     SIGTERM, after which `out` has the lines of the trials that were done.
     """
     design = design_of(request)
-    run = _Run(request, design, out, Results(out / _RESULTS), watch)
+    run = _Run(request, design, out, Results(out / _RESULTS, Done), watch)
     out.mkdir(parents=True, exist_ok=True)
     with alone_in(out), stop_requests() as stopped:
         begin(_plan(run, source), out)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import datetime
 import shlex
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, get_args
 
 from rich.table import Table
 
@@ -37,7 +35,9 @@ from pileus.bench.training.design import design_of as training_design_of
 from pileus.bench.training.findings import bytes_told, rate_told, ratio_told
 from pileus.bench.training.findings import findings as findings_of_training
 from pileus.bench.training.report import figures_document as training_document
+from pileus.cli.commands import bench_serving
 from pileus.cli.console import Console
+from pileus.cli.numbers import number
 from pileus.data.sources.open import open_source
 from pileus.machine import count_cores
 
@@ -78,29 +78,14 @@ What an engine cannot run is left out, and the report says why. A study that was
 and --out. Nothing is learnt: the rate is tiny, and the weights are thrown away.
 Exit code 0: done; 1: done, but trials failed; 2: impossible levels; 130: stopped, the trials done are kept."""
 
-Number = TypeVar("Number", int, float)
-
-
-def _number(kind: Callable[[str], Number], low: Number, high: Number) -> Callable[[str], Number]:
-    """A type for argparse: numbers in [low, high]."""
-
-    def parsed(text: str) -> Number:
-        with contextlib.suppress(ValueError):
-            if low <= (value := kind(text)) <= high:
-                return value
-        raise argparse.ArgumentTypeError(f"a number from {low:,g} to {high:,g} is needed (got {text!r})")
-
-    return parsed
-
-
-_count, _side, _seed = _number(int, 1, MAX_IMAGES), _number(int, 0, MAX_SIDE), _number(int, 0, MAX_SEED)
-_counted_s = _number(float, 0.1, MAX_SECONDS)
-_seconds, _latency = _number(float, 0.1, MAX_DEADLINE_S), _number(float, 0.0, MAX_LATENCY_MS)
+_count, _side, _seed = number(int, 1, MAX_IMAGES), number(int, 0, MAX_SIDE), number(int, 0, MAX_SEED)
+_counted_s = number(float, 0.1, MAX_SECONDS)
+_seconds, _latency = number(float, 0.1, MAX_DEADLINE_S), number(float, 0.0, MAX_LATENCY_MS)
 
 
 def register(commands: Commands) -> None:
     parser = commands.add_parser("bench", description="Measure, and write a record folder.")
-    studies = parser.add_subparsers(dest="study", required=True, metavar="reading|training")
+    studies = parser.add_subparsers(dest="study", required=True, metavar="reading|training|serving")
     reading = studies.add_parser("reading", description="The throughput study of reading.", epilog=_EPILOG)
     reading.add_argument("source", metavar="SOURCE", help="labelled images, as `pileus data show` takes them")
     reading.add_argument("--out", metavar="DIR", help="folder of the record (bench/reading-DATE-TIME)")
@@ -111,6 +96,7 @@ def register(commands: Commands) -> None:
     reading.add_argument("--dry-run", action="store_true", help="show the design and do nothing")
     reading.set_defaults(call=reading_call)
     _register_training(studies)
+    bench_serving.register(studies)
 
 
 def _add_levels(reading: argparse.ArgumentParser) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from pileus.bench.training.analysis import Spread, analyse, needed_bytes
+from pileus.bench.spread import Spread
+from pileus.bench.training.analysis import analyse, needed_bytes
 from pileus.bench.training.design import design_of
 from pileus.bench.training.findings import bytes_told, caveats, findings
 from pileus.spec.resolve import resolve

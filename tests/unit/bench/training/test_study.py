@@ -8,9 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from pileus.bench.results import Results
 from pileus.bench.training import study as studying
 from pileus.bench.training.design import Request, design_of
-from pileus.bench.training.results import Results
+from pileus.bench.training.results import Done
 from pileus.bench.training.study import Study, run_study
 from pileus.bench.training.trial import Outcome, Task
 from pileus.data.sources.open import open_source
@@ -81,7 +82,7 @@ def test_a_stopped_study_goes_on_with_what_is_left(
     found = study(tmp_path / "out")
     assert [task.spec.workers for task in tried] == [trial.contender.workers for trial in TRIALS[3:]]
     assert found.content.analysis.trials == 10
-    assert len(Results(results).load(TRIALS)) == 10
+    assert len(Results(results, Done).load(TRIALS)) == 10
 
 
 def test_a_trial_that_fails_is_a_line_and_the_study_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,4 +109,4 @@ def test_what_is_not_this_study_is_left_alone(tmp_path: Path, tried: list[Task])
 def test_other_results_are_told(line: bytes, tmp_path: Path) -> None:
     (tmp_path / "results.jsonl").write_bytes(line)
     with pytest.raises(UsageError, match="not of this study"):
-        Results(tmp_path / "results.jsonl").load(TRIALS)
+        Results(tmp_path / "results.jsonl", Done).load(TRIALS)
