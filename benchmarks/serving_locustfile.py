@@ -26,7 +26,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--think-s", type=float, default=1.0, help="mean pause of a user")
 
 
-class Drawer(FastHttpUser):  # type: ignore[misc]  # locust's base is untyped where locust is not installed
+class Drawer(FastHttpUser):
     def wait_time(self) -> float:
         return float(self.environment.parsed_options.think_s) * random.uniform(0.5, 1.5)
 

@@ -139,6 +139,16 @@ def whole(args: argparse.Namespace, scratch: Path) -> None:
         args.rounds,
         "train_s",
     )
+    figures = figures_of_whole(found)
+    says = (
+        f"mnist_cnn, {args.epochs} epochs of all 60,000 samples, two cores: the recipe's batch of 256 against the "
+        "batch that suits each loop better. Times are of training alone: records, start-up and packing are in "
+        "neither. The loops have two intra-op threads."
+    )
+    finish(args, "training-peers-mnist-whole", figures, found, says)
+
+
+def figures_of_whole(found: Rounds) -> dict[str, Any]:
     ours_by = {name: each for name, each in found.items() if name.startswith("pileus")}
     others = [name for name in found if name not in ours_by]
     figures: dict[str, Any] = {
@@ -158,12 +168,7 @@ def whole(args: argparse.Namespace, scratch: Path) -> None:
         best = fastest(found, [name for name in ours_by if precision in name])
         for other, target in ((loader, AGAINST_LOADER), (memory, AGAINST_MEMORY)):
             figures[f"target: {other} / {best}"] = reached(ratios(found[other], found[best], "train_s"), target)
-    says = (
-        f"mnist_cnn, {args.epochs} epochs of all 60,000 samples, two cores: the recipe's batch of 256 against the "
-        "batch that suits each loop better. Times are of training alone: records, start-up and packing are in "
-        "neither. The loops have two intra-op threads."
-    )
-    finish(args, "training-peers-mnist-whole", figures, found, says)
+    return figures
 
 
 def fastest(found: Rounds, names: list[str]) -> str:

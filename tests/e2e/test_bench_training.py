@@ -23,7 +23,7 @@ def test_a_study_of_digits(tmp_path: Path, capsys: Capture) -> None:
     one, two = found["figures"]
     assert one["speedup"]["median"] == 1.0 and two["speedup"]["median"] > 0
     assert two["base"] == one["contender"]
-    assert two["network_bytes"] > 0.9 * two["needed_bytes"] > 0
+    assert 0 < two["network_bytes"] < 0.5 * two["needed_bytes"], "it goes by memory between processes of one host"
     assert (out / "report.html").read_text().startswith("<!DOCTYPE html>")
     assert str(tmp_path) not in "".join(path.read_text() for path in out.iterdir())
     assert_told(here(capsys, *STUDY, "--out", out), 2, "another study", "choose another --out")

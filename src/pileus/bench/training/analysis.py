@@ -35,7 +35,7 @@ class Figures(Spec, frozen=True, kw_only=True):
     network_bytes: float | None
     """Sent for a worker and step, as measured: weights, gradients, totals, heads of packets."""
     needed_bytes: float
-    """That the protocol needs for weights and gradients in float32, uncompressed."""
+    """That the protocol needs between hosts for weights and gradients in float32, uncompressed."""
     staleness: float | None
     """Mean of a push, in steps; None where the strategy has no servers."""
     parameters: int
