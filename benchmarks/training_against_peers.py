@@ -109,8 +109,8 @@ def whole(args: argparse.Namespace, scratch: Path) -> None:
     arrays = exported(written(str(source), scratch / "mnist-records"), scratch / "mnist.npz")
     epochs = ("--epochs", args.epochs)
 
-    def ours(workers: int, precision: str, number: int) -> Result:
-        settings = (f"epochs={args.epochs}", f"precision={precision}")
+    def ours(workers: int, precision: str, microbatch_size: int, number: int) -> Result:
+        settings = (f"epochs={args.epochs}", f"precision={precision}", f"microbatch_size={microbatch_size}")
         words = [word for pair in settings for word in ("--set", pair)]
         place = ("--data", source, "--runs", scratch / "runs", "--workers", workers)
         found = pileus("train", "mnist_cnn", *place, *words, cores=2)
@@ -124,8 +124,10 @@ def whole(args: argparse.Namespace, scratch: Path) -> None:
     found = in_turn(
         {
             **{
-                f"pileus, {workers} worker{'s' if workers > 1 else ''}, {precision}": partial(ours, workers, precision)
-                for workers, precision in ((1, "auto"), (2, "fp32"), (2, "auto"))
+                f"pileus, {workers} worker{'s' if workers > 1 else ''}, {precision}": partial(
+                    ours, workers, precision, microbatch_size
+                )
+                for workers, precision, microbatch_size in ((1, "auto", 128), (2, "fp32", 64), (2, "auto", 128))
             },
             **{
                 f"{name}, batch {batch_size}": partial(theirs, module, given, batch_size)
@@ -133,7 +135,7 @@ def whole(args: argparse.Namespace, scratch: Path) -> None:
                     ("eager DataLoader", "plain_mnist", source),
                     ("in-memory loop", "in_memory", arrays),
                 )
-                for batch_size in (128, 256)
+                for batch_size in args.loop_batches
             },
         },
         args.rounds,
@@ -141,9 +143,9 @@ def whole(args: argparse.Namespace, scratch: Path) -> None:
     )
     figures = figures_of_whole(found)
     says = (
-        f"mnist_cnn, {args.epochs} epochs of all 60,000 samples, two cores: the recipe's batch of 256 against the "
-        "batch that suits each loop better. Times are of training alone: records, start-up and packing are in "
-        "neither. The loops have two intra-op threads."
+        f"mnist_cnn, {args.epochs} epochs of all 60,000 samples, two cores: the recipe's batch of 256, in microbatches "
+        "of 64 (fp32) or 128 (auto), against loops with the batch that suits each better. Times are of training "
+        "alone: records, start-up and packing are in neither. The loops have two intra-op threads."
     )
     finish(args, "training-peers-mnist-whole", figures, found, says)
 
@@ -192,6 +194,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="counted in a run, at least; of the rates")
     parser.add_argument("--samples", type=int, help="of an epoch, of the rates (54 x 1024 of MNIST, 4096 of CIFAR-10)")
     parser.add_argument("--epochs", type=int, default=10, help="of the whole")
+    parser.add_argument("--loop-batches", type=int, nargs="+", default=[128, 256], help="that the loops are tried with")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="of Pileus's rates")
     parser.add_argument("--no-record", action="store_true", help="measure and tell, write nothing")
     args = parser.parse_args()
