@@ -44,10 +44,6 @@ SAFETY = (
 """On every answer."""
 
 
-Box = tuple[int, int, int, int]
-"""x, y, width, height in the units of the input."""
-
-
 class Answer(NamedTuple):
     """A whole response, but for what every response carries."""
 

@@ -12,7 +12,7 @@ from enum import IntEnum
 import msgspec
 
 from pileus.errors import PeerLost
-from pileus.serving.answers import Box
+from pileus.preprocessing.lattice import Box
 from pileus.serving.requests import Limits
 
 MAX_BYTES = 1 << 30
@@ -29,13 +29,22 @@ class Kind(IntEnum):
     """JSON, as a client sent it."""
 
 
+class Piece(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """What of a picture an image shows: as `lattice.Candidate`, without its pixels."""
+
+    start: int
+    stop: int
+    prior: float
+    box: Box
+
+
 class Question(msgspec.Struct, array_like=True, gc=False, frozen=True):
     kind: Kind
     body: bytes
     whole: bool = False
     """Strokes are taken as one item."""
-    boxes: list[Box] | None = None
-    """Of the images of a raw body, where they were cut from a greater one."""
+    pieces: list[Piece] | None = None
+    """Of the images of a raw body, where they were cut from a picture: the model chooses among them."""
 
 
 class Load(msgspec.Struct, array_like=True, tag=0, frozen=True):

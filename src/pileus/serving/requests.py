@@ -1,4 +1,4 @@
-"""From a request to images of the model's input, within limits.
+"""From a request to candidates for the model, within limits: what may be one item, as an image of its input.
 
 Nothing of a body is believed: its length, its type, its numbers and its pixels are bounded before they cost
 anything. What is wrong with it is a Refusal with the status that interfaces name.
@@ -7,7 +7,7 @@ anything. What is wrong with it is a Refusal with the status that interfaces nam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import msgspec
 import numpy as np
@@ -15,10 +15,14 @@ from msgspec import Meta
 from numpy.typing import NDArray
 
 from pileus.errors import UsageError
+from pileus.preprocessing import files
+from pileus.preprocessing.drawings import candidates_of_strokes
+from pileus.preprocessing.lattice import Box, Candidate, Item
 from pileus.preprocessing.pictures import fit_file, picture_size
-from pileus.preprocessing.strokes import rasterise
+from pileus.preprocessing.strings import candidates_of_picture
+from pileus.preprocessing.strokes import points_of, rasterise
 from pileus.preprocessing.writing import NoWriting
-from pileus.serving.answers import Box, Refusal
+from pileus.serving.answers import Refusal
 from pileus.spec.preprocessing import Drawing, Preprocessing
 from pileus.spec.values import Spec
 
@@ -39,12 +43,6 @@ class Limits(Spec, frozen=True, kw_only=True):
     """Of all strokes of one drawing."""
     deadline_s: float = 30.0
     """Of a request that names none, and the most that one may name."""
-
-
-class Item(NamedTuple):
-    image: NDArray[np.uint8]
-    """(H, W, C), the model's."""
-    box: Box
 
 
 class _Body(msgspec.Struct):
@@ -77,15 +75,44 @@ def deadline_of(headers: Headers, limits: Limits) -> float:
     return min(int(text) / 1000, limits.deadline_s)
 
 
-def items_of_strokes_body(body: bytes, spec: Preprocessing, limits: Limits, *, whole: bool) -> list[Item]:
-    """From left to right; `whole` takes all as one. A Refusal where the body cannot be read."""
+def candidates_of(
+    body: bytes, media_type: str, spec: Preprocessing, limits: Limits, *, whole: bool = False
+) -> list[Candidate]:
+    """From a body of any type. `whole` takes all as one item. A Refusal where it cannot be read."""
+    if media_type == RAW:
+        return _of_raw(body, spec)
+    if media_type in PICTURES:
+        return candidates_of_picture_body(body, spec, limits, whole=whole)
+    return candidates_of_strokes_body(body, spec, limits, whole=whole)
+
+
+def candidates_of_strokes_body(body: bytes, spec: Preprocessing, limits: Limits, *, whole: bool) -> list[Candidate]:
     assert isinstance(spec, Drawing)  # media_type_of has refused strokes for others
-    return [_parse_strokes(body, spec, limits)]
+    strokes = _strokes(body, limits)
+    try:
+        lines = [points_of(_array(stroke)) for stroke in strokes]
+        return [_whole(lines, spec)] if whole else candidates_of_strokes(lines, spec)
+    except UsageError as error:
+        raise Refusal(422, str(error)) from error
 
 
-def items_of_picture_body(body: bytes, spec: Preprocessing, limits: Limits, *, whole: bool) -> list[Item]:
-    """As of strokes. A great picture takes up to a second: not for the event loop."""
-    return [_parse_picture(body, spec, limits)]
+def candidates_of_picture_body(body: bytes, spec: Preprocessing, limits: Limits, *, whole: bool) -> list[Candidate]:
+    """A great picture takes up to a second: not for the event loop."""
+    try:
+        width, height = picture_size(body)
+        if width * height > limits.pixels:
+            raise Refusal(
+                413,
+                f"a picture may have {limits.pixels} pixels at most (got {width} x {height}); shrink it.",
+            )
+        if isinstance(spec, Drawing) and not whole:
+            return candidates_of_picture(files.upright(files.opened(body, max_pixels=limits.pixels)), spec)
+        fitted = fit_file(body, spec, max_pixels=limits.pixels)
+    except NoWriting as error:
+        raise Refusal(422, str(error)) from error
+    except UsageError as error:
+        raise Refusal(400, str(error)) from error
+    return [Candidate(0, 1, Item(fitted.image, fitted.box))]
 
 
 def check_raw(body: bytes, spec: Preprocessing) -> None:
@@ -96,39 +123,13 @@ def check_raw(body: bytes, spec: Preprocessing) -> None:
         raise Refusal(422, f"raw input is {expected} bytes, {shape} (got {len(body)}); resize it.")
 
 
-def parse(body: bytes, media_type: str, spec: Preprocessing, limits: Limits) -> Item:
-    """One image of a body of any type, by the code that the server answers with."""
-    if media_type == RAW:
-        return _parse_raw(body, spec)
-    if media_type in PICTURES:
-        return _parse_picture(body, spec, limits)
-    assert isinstance(spec, Drawing)  # media_type_of has refused strokes for others
-    return _parse_strokes(body, spec, limits)
-
-
-def _parse_raw(body: bytes, spec: Preprocessing) -> Item:
+def _of_raw(body: bytes, spec: Preprocessing) -> list[Candidate]:
     check_raw(body, spec)
     image_HWC = np.frombuffer(body, np.uint8).reshape(spec.height, spec.width, spec.channels)
-    return Item(image_HWC, (0, 0, spec.width, spec.height))
+    return [Candidate(0, 1, Item(image_HWC, (0, 0, spec.width, spec.height)))]
 
 
-def _parse_picture(body: bytes, spec: Preprocessing, limits: Limits) -> Item:
-    try:
-        width, height = picture_size(body)
-        if width * height > limits.pixels:
-            raise Refusal(
-                413,
-                f"a picture may have {limits.pixels} pixels at most (got {width} x {height}); shrink it.",
-            )
-        fitted = fit_file(body, spec, max_pixels=limits.pixels)
-    except NoWriting as error:
-        raise Refusal(422, str(error)) from error
-    except UsageError as error:
-        raise Refusal(400, str(error)) from error
-    return Item(fitted.image, fitted.box)
-
-
-def _parse_strokes(body: bytes, spec: Drawing, limits: Limits) -> Item:
+def _strokes(body: bytes, limits: Limits) -> list[list[list[float]]]:
     try:
         strokes = _decode_strokes(body).strokes
     except msgspec.ValidationError as error:
@@ -138,11 +139,20 @@ def _parse_strokes(body: bytes, spec: Drawing, limits: Limits) -> Item:
     points = sum(len(stroke) for stroke in strokes)
     if points > limits.points:
         raise Refusal(413, f"a drawing may have at most {limits.points} points (got {points}); send fewer.")
+    return strokes
+
+
+def _array(stroke: list[list[float]]) -> NDArray[np.float64]:
+    """(n, 2 or more), where some points carry a time and others none, too."""
     try:
-        lines = [np.array([point[:2] for point in stroke], np.float64) for stroke in strokes]
-        image_HWC = rasterise(lines, spec)
-    except UsageError as error:
-        raise Refusal(422, str(error)) from error
-    ink = np.concatenate([line for line in lines if len(line)])
-    low, high = np.floor(ink.min(axis=0)), np.ceil(ink.max(axis=0))
-    return Item(image_HWC, (int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1])))
+        return np.array(stroke, np.float64)
+    except ValueError:
+        return np.array([point[:2] for point in stroke], np.float64)
+
+
+def _whole(lines: list[NDArray[np.float64]], spec: Drawing) -> Candidate:
+    image_HWC = rasterise(lines, spec)
+    points = np.concatenate(lines)
+    low, high = np.floor(points.min(axis=0)), np.ceil(points.max(axis=0))
+    box: Box = (int(low[0]), int(low[1]), int(high[0] - low[0]), int(high[1] - low[1]))
+    return Candidate(0, 1, Item(image_HWC, box))

@@ -20,7 +20,7 @@ from pileus.serving.answers import JSON, Answer, Refusal
 from pileus.serving.batching import PAST_DUE, Admission, Job, QueueFull
 from pileus.serving.connection import Request
 from pileus.serving.crew import Crew, Patience
-from pileus.serving.frames import Kind, Question, Reply
+from pileus.serving.frames import Kind, Piece, Question, Reply
 from pileus.serving.instruments import Instruments, Now
 from pileus.serving.links import Link
 from pileus.serving.metrics import Values
@@ -28,9 +28,9 @@ from pileus.serving.requests import (
     RAW,
     STROKES,
     Limits,
+    candidates_of_picture_body,
     check_raw,
     deadline_of,
-    items_of_picture_body,
     media_type_of,
 )
 from pileus.spec.values import Spec
@@ -228,9 +228,10 @@ class Service:
         limits, spec = self._settings.limits, plan.model.manifest.preprocessing
 
         def prepared() -> Question:
-            items = items_of_picture_body(body, spec, limits, whole=plan.whole)
-            images_NHWC = np.stack([item.image for item in items])
-            return Question(Kind.RAW, images_NHWC.tobytes(), boxes=[item.box for item in items])
+            candidates = candidates_of_picture_body(body, spec, limits, whole=plan.whole)
+            images_NHWC = np.stack([candidate.item.image_HWC for candidate in candidates])
+            pieces = [Piece(each.start, each.stop, each.prior, each.item.box) for each in candidates]
+            return Question(Kind.RAW, images_NHWC.tobytes(), pieces=pieces)
 
         work = self._loop.run_in_executor(self._preparing, prepared)
         work.add_done_callback(lambda done: self._prepared(request, plan, done))

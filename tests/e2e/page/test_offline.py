@@ -19,9 +19,10 @@ from pileus.bundles.export import export_onnx
 from pileus.bundles.load import load
 from pileus.bundles.manifest import StoredFile, make_manifest
 from pileus.data.ports import Split
-from pileus.data.sources.strokes import load_strokes
+from pileus.data.sources.strokes import DrawnDigit, load_strokes
 from pileus.models.layers import StandardPixels
 from pileus.models.registry import build
+from pileus.preprocessing.items import items_of_strokes
 from pileus.preprocessing.strokes import rasterise
 from pileus.serving.pages import bundle_pages
 from pileus.spec.preprocessing import Drawing
@@ -79,7 +80,7 @@ _IN_THE_BROWSER = """async ({ description, graph, drawings }) => {
 
 
 def drawings(count: int) -> list[list[list[list[float]]]]:
-    """Of the test part's writers, with dots, lines, repeated points and a far place among them."""
+    """Of the test part's writers, every third of several digits, after dots, lines, repeated points and a far place."""
     odd: list[list[list[list[float]]]] = [
         [[[5, 5]]],
         [[[5, 5], [5, 5], [5, 5]]],
@@ -88,8 +89,23 @@ def drawings(count: int) -> list[list[list[list[float]]]]:
         [[[1e6 + 0.1, 3], [1e6 + 400.7, 800]]],
     ]
     drawn = load_strokes(Split.TEST)
-    chosen = np.random.default_rng(3).choice(len(drawn), count - len(odd), replace=False)
-    return odd + [[stroke.tolist() for stroke in drawn[i].strokes] for i in chosen]
+    rng = np.random.default_rng(3)
+    return odd + [
+        side_by_side([drawn[i] for i in rng.choice(len(drawn), 1 if number % 3 else rng.integers(2, 5))], rng)
+        for number in range(count - len(odd))
+    ]
+
+
+def side_by_side(digits: list[DrawnDigit], rng: np.random.Generator) -> list[list[list[float]]]:
+    """With gaps and overlaps between them."""
+    strokes: list[list[list[float]]] = []
+    right = 0.0
+    for digit in digits:
+        left = float(np.concatenate(digit.strokes)[:, 0].min())
+        shift = right - left + rng.uniform(-60, 90)
+        strokes += [np.round(stroke + np.array([shift, 0.0]), 1).tolist() for stroke in digit.strokes]
+        right = max(x for stroke in strokes for x, _ in stroke)
+    return strokes
 
 
 def run_in_browser(page: Page, description: dict[str, Any], graph: bytes, asked: list[Any]) -> list[dict[str, Any]]:
@@ -119,10 +135,11 @@ def test_any_net_for_drawings_computes_the_same(page: Page, name: str) -> None:
     for strokes, there in zip(asked, run_in_browser(page, description, graph, asked), strict=True):
         image_HWC = rasterise([np.array(stroke) for stroke in strokes], spec)
         assert there["image"] == image_HWC.reshape(-1).tolist()
-        (here,) = bundle.predict(image_HWC[None])
-        (item,) = there["answer"]["items"]
-        assert (item["label"], item["verdict"]) == (here.label, here.verdict)
-        assert item["probabilities"] == pytest.approx(here.probabilities, abs=1e-4)
+        items = items_of_strokes([np.array(stroke) for stroke in strokes], spec, bundle.probabilities)
+        here = bundle.predict(np.stack([item.image_HWC for item in items]))
+        for mine, item, theirs in zip(there["answer"]["items"], items, here, strict=True):
+            assert (mine["label"], mine["verdict"], mine["box"]) == (theirs.label, theirs.verdict, list(item.box))
+            assert mine["probabilities"] == pytest.approx(theirs.probabilities, abs=1e-4)
 
 
 def test_the_browser_answers_as_the_server_does(page: Page, server: str, digits_bundle: Path) -> None:

@@ -14,7 +14,7 @@ from pileus.bundles import Bundle, Prediction, load
 from pileus.bundles.load import read_verified
 from pileus.bundles.manifest import MODEL_FILE
 from pileus.serving.answering import Answerer
-from pileus.serving.frames import Batch, Kind, Question, Reply
+from pileus.serving.frames import Batch, Kind, Piece, Question, Reply
 from pileus.serving.requests import Limits
 from pileus.store import open_store
 
@@ -45,6 +45,11 @@ def images(count: int) -> NDArray[np.uint8]:
     return images_NHWC
 
 
+def pieces(count: int) -> list[Piece]:
+    """Side by side."""
+    return [Piece(number, number + 1, 0.0, (number, 0, 1, 1)) for number in range(count)]
+
+
 def document(reply: Reply) -> Any:
     return json.loads(b"{" + reply.body)
 
@@ -63,7 +68,7 @@ def test_a_batch_of_all_kinds_is_answered_as_the_bundle_answers(bundle_folder: P
     questions = [
         Question(Kind.RAW, images_NHWC[0].tobytes()),
         Question(Kind.STROKES, STROKES),
-        Question(Kind.RAW, images_NHWC[1:].tobytes(), boxes=[(0, 0, 1, 1), (1, 0, 1, 1), (2, 0, 1, 1)]),
+        Question(Kind.RAW, images_NHWC[1:].tobytes(), pieces=pieces(3)),
         Question(Kind.STROKES, b"{"),
         Question(Kind.STROKES, b'{"strokes": []}'),
     ]
@@ -79,7 +84,7 @@ def test_a_batch_of_all_kinds_is_answered_as_the_bundle_answers(bundle_folder: P
 
 def test_several_items_are_one_text_and_one_confidence(bundle_folder: Path) -> None:
     bundle = load(bundle_folder)
-    question = Question(Kind.RAW, images(3).tobytes(), boxes=[(0, 0, 1, 1)] * 3)
+    question = Question(Kind.RAW, images(3).tobytes(), pieces=pieces(3))
     told = document(Answerer(bundle, Limits()).answer(Batch(1, [question])).replies[0])
     assert told["text"] == "".join(item["label"] or "" for item in told["items"])
     expected = np.prod([prediction.confidence for prediction in bundle.predict(images(3))])
@@ -110,3 +115,47 @@ def test_nothing_readable_is_a_batch_too(bundle_folder: Path) -> None:
 def test_warm_up_tells_what_a_question_costs(bundle_folder: Path) -> None:
     ready = Answerer(load(bundle_folder), Limits()).warm_up(12)
     assert ready.max_batch == 12 and 0 < ready.question_s < ready.batch_s
+
+
+def strokes_of(*digits: list[list[tuple[float, float]]]) -> bytes:
+    """Side by side, each 100 wide."""
+    shifted = [[(x + 130 * number, y) for x, y in line] for number, digit in enumerate(digits) for line in digit]
+    return json.dumps({"strokes": shifted}).encode()
+
+
+SEVEN = [[(10.0, 10.0), (90.0, 12.0), (40.0, 95.0)]]
+BARRED = [*SEVEN, [(30.0, 50.0), (80.0, 48.0)]]
+ONE = [[(50.0, 5.0), (48.0, 95.0)]]
+
+
+def test_digits_side_by_side_are_items_of_one_answer(bundle_folder: Path) -> None:
+    bundle = load(bundle_folder)
+    body = strokes_of(BARRED, ONE, SEVEN)
+    several, whole = (
+        Answerer(bundle, Limits())
+        .answer(Batch(1, [Question(Kind.STROKES, body), Question(Kind.STROKES, body, whole=True)]))
+        .replies
+    )
+    alone = [
+        Answerer(bundle, Limits()).answer(Batch(1, [Question(Kind.STROKES, strokes_of(digit))])).replies[0]
+        for digit in (BARRED, ONE, SEVEN)
+    ]
+    items = document(several)["items"]
+    assert [item["box"] for item in items] == [[10, 10, 80, 85], [178, 5, 2, 90], [270, 10, 80, 85]]
+    for item, reply in zip(items, alone, strict=True):
+        assert item["probabilities"] == pytest.approx(document(reply)["items"][0]["probabilities"], abs=1e-5)
+    (item,) = document(whole)["items"]
+    assert item["box"] == [10, 5, 340, 90]
+
+
+def test_the_model_chooses_among_the_ways_to_cut_in_one_run(touchy: Touchy) -> None:
+    """Both halves, or the whole: the prior settles it whatever the small net thinks of noise."""
+    images_NHWC = images(3)
+    touchy.num_batches = 0
+    for prior, boxes in ((-20.0, [[0, 0, 1, 1], [1, 0, 1, 1]]), (20.0, [[0, 0, 2, 1]])):
+        cut = [Piece(0, 1, 0.0, (0, 0, 1, 1)), Piece(0, 2, prior, (0, 0, 2, 1)), Piece(1, 2, 0.0, (1, 0, 1, 1))]
+        question = Question(Kind.RAW, images_NHWC.tobytes(), pieces=cut)
+        replies = Answerer(touchy, Limits()).answer(Batch(1, [question]))
+        assert [item["box"] for item in document(replies.replies[0])["items"]] == boxes
+        assert replies.tally.images == 3 and sum(replies.tally.ink) == len(boxes)
+    assert touchy.num_batches == 2

@@ -6,14 +6,16 @@ import json
 import shutil
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pileus.bundles import load
 from pileus.cli.main import main
 from pileus.preprocessing.strokes import rasterise
 from pileus.serving.addresses import bind
+from pileus.serving.server import ServeOptions, running
 from pileus.spec.preprocessing import Drawing
 
 SEVEN = [[[10.0, 10.0], [90.0, 12.0], [40.0, 95.0]]]
@@ -35,9 +37,32 @@ def test_pictures_and_strokes_of_one_drawing_are_answered_alike(
     assert main(["predict", str(bundle_folder), *names, "--json"]) == 0
     first, second = json.loads(capsys.readouterr().out)
     assert [first["file"], second["file"]] == names
-    assert first["probabilities"] == pytest.approx(second["probabilities"], abs=1e-6)
+    assert first["items"][0]["probabilities"] == pytest.approx(second["items"][0]["probabilities"], abs=1e-6)
     assert first["model"] == {"name": "digits", "version": load(bundle_folder).version}
-    assert set(first) == {"file", "model", "label", "confidence", "verdict", "probabilities"}
+    assert set(first) == {"file", "model", "text", "confidence", "items"}
+
+
+def test_the_command_answers_as_the_server_does(
+    bundle_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    strokes = [*SEVEN, [[x + 150, y] for x, y in SEVEN[0]]]
+    sheet = Image.new("L", (400, 200), 255)
+    for line in strokes:
+        ImageDraw.Draw(sheet).line([(x + 50, y + 50) for x, y in line], fill=0, width=9)
+    sheet.save(tmp_path / "two.png")
+    (tmp_path / "two.json").write_text(json.dumps({"strokes": strokes}))
+    names = [str(tmp_path / name) for name in ("two.json", "two.png")]
+    assert main(["predict", str(bundle_folder), *names, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    with running(load(bundle_folder), ServeOptions(port=0)) as url:
+        for name, mine, media_type in zip(names, told, ("application/json", "image/png"), strict=True):
+            headers = {"Content-Type": media_type}
+            theirs = httpx.post(f"{url}/v1/predict", content=Path(name).read_bytes(), headers=headers).json()
+            assert len(mine["items"]) == 2
+            assert (mine["text"], mine["model"]) == (theirs["text"], theirs["model"])
+            for one, other in zip(mine["items"], theirs["items"], strict=True):
+                assert (one["label"], one["verdict"], one["box"]) == (other["label"], other["verdict"], other["box"])
+                assert one["probabilities"] == pytest.approx(other["probabilities"], abs=1e-5)
 
 
 def test_people_get_a_table(bundle_folder: Path, files: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,6 +13,7 @@ from pileus.serving.frames import (
     FromPredictor,
     Kind,
     Load,
+    Piece,
     Question,
     Ready,
     Replies,
@@ -29,7 +30,10 @@ from pileus.serving.requests import Limits
 
 TO: list[ToPredictor] = [
     Load(b"{}", b"\x00" * 100, 64, Limits(points=7)),
-    Batch(3, [Question(Kind.STROKES, b"{}", True), Question(Kind.RAW, bytes(20), boxes=[(1, 2, 3, 4)])]),
+    Batch(
+        3,
+        [Question(Kind.STROKES, b"{}", True), Question(Kind.RAW, bytes(20), pieces=[Piece(0, 1, -0.5, (1, 2, 3, 4))])],
+    ),
 ]
 FROM: list[FromPredictor] = [
     Ready(8, 0.1, 0.8),

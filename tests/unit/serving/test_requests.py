@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from pileus.preprocessing.lattice import Item
 from pileus.preprocessing.strokes import rasterise
 from pileus.serving.answers import Refusal
 from pileus.serving.requests import (
@@ -16,9 +17,9 @@ from pileus.serving.requests import (
     RAW,
     STROKES,
     Limits,
+    candidates_of,
     deadline_of,
     media_type_of,
-    parse,
 )
 from pileus.spec.preprocessing import Drawing, Picture
 
@@ -36,22 +37,37 @@ def strokes(value: object) -> bytes:
     return json.dumps({"strokes": value}).encode()
 
 
+def the_only(body: bytes, media_type: str, spec: Drawing | Picture) -> Item:
+    (candidate,) = candidates_of(body, media_type, spec, LIMITS)
+    return candidate.item
+
+
 def refused(body: bytes, media_type: str, spec: Drawing | Picture = DRAWING, limits: Limits = LIMITS) -> Refusal:
     with pytest.raises(Refusal) as caught:
-        parse(body, media_type, spec, limits)
+        candidates_of(body, media_type, spec, limits)
     return caught.value
 
 
 def test_strokes_become_what_training_saw() -> None:
-    image, box = parse(strokes(SEVEN), STROKES, DRAWING, LIMITS)
+    image, box = the_only(strokes(SEVEN), STROKES, DRAWING)
     plain = [np.array([point[:2] for point in stroke]) for stroke in SEVEN]
     assert np.array_equal(image, rasterise(plain, DRAWING))
     assert box == (10, 10, 80, 85)
 
 
+def test_a_drawing_of_several_digits_is_one_item_where_that_is_asked_for() -> None:
+    body = strokes([*SEVEN, [[310, 10], [300.5, 95]]])
+    assert [candidate.item.box for candidate in candidates_of(body, STROKES, DRAWING, LIMITS)] == [
+        (10, 10, 80, 85),
+        (300, 10, 10, 85),
+    ]
+    (whole,) = candidates_of(body, STROKES, DRAWING, LIMITS, whole=True)
+    assert whole.item.box == (10, 10, 300, 85)
+
+
 def test_raw_input_is_itself() -> None:
     body = bytes(range(256)) * 3 + bytes(16)
-    image, box = parse(body, RAW, DRAWING, LIMITS)
+    image, box = the_only(body, RAW, DRAWING)
     assert image.shape == (28, 28, 1) and image.tobytes() == body and box == (0, 0, 28, 28)
 
 
@@ -109,13 +125,13 @@ def test_what_is_no_picture_cannot_be_decoded(media_type: str) -> None:
 def test_an_empty_picture_is_impossible_and_a_great_one_too_large() -> None:
     assert refused(png(40, 40), "image/png").status == 422
     assert refused(png(40, 40), "image/png", limits=Limits(pixels=1599)).status == 413
-    assert parse(png(40, 40, "RGB"), "image/png", PICTURE, LIMITS).image.shape == (8, 8, 3)
+    assert the_only(png(40, 40, "RGB"), "image/png", PICTURE).image_HWC.shape == (8, 8, 3)
 
 
 @given(st.binary(max_size=200), st.sampled_from([RAW, STROKES, *PICTURES]))
 def test_any_bytes_are_read_or_refused(body: bytes, media_type: str) -> None:
     try:
-        parse(body, media_type, DRAWING, LIMITS)
+        candidates_of(body, media_type, DRAWING, LIMITS)
     except Refusal as refusal:
         assert refusal.status in (400, 413, 422)
 
@@ -125,7 +141,7 @@ def test_any_bytes_are_read_or_refused(body: bytes, media_type: str) -> None:
 )
 def test_any_json_is_read_or_refused(value: object) -> None:
     try:
-        parse(strokes(value), STROKES, DRAWING, LIMITS)
+        candidates_of(strokes(value), STROKES, DRAWING, LIMITS)
     except Refusal as refusal:
         assert refusal.status in (400, 422)
 

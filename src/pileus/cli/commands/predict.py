@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 from rich.table import Column, Table
 
-from pileus.bundles import Bundle, Prediction, load
+from pileus.bundles import Bundle, load
 from pileus.bundles.load import find_place
 from pileus.cli.console import Console
 from pileus.errors import UsageError
-from pileus.preprocessing.pictures import read_picture
+from pileus.preprocessing.files import MAX_PIXELS
+from pileus.preprocessing.lattice import Candidate
 from pileus.serving.answers import Refusal
-from pileus.serving.requests import STROKES, Limits, parse
+from pileus.serving.predictions import Found, as_json, found
+from pileus.serving.requests import PICTURES, STROKES, Limits, candidates_of
 from pileus.spec.preprocessing import Drawing, Preprocessing
 
 _MOST_BYTES = 256 * 1024 * 1024
@@ -43,48 +43,49 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def predict(args: argparse.Namespace, console: Console) -> int:
     bundle = load(find_place(args.place, args.runs))
-    answers: list[tuple[str, Prediction]] = []
+    answers: list[tuple[str, list[Found]]] = []
     with console.progress("predicting", "files") as report:
         for start in range(0, len(args.files), _AT_ONCE):
             names = args.files[start : start + _AT_ONCE]
-            images = [_image(Path(name), bundle.manifest.preprocessing) for name in names]
-            answers += zip(names, bundle.predict(np.stack(images)), strict=True)
+            asked = [_candidates(Path(name), bundle.manifest.preprocessing) for name in names]
+            answers += zip(names, found(bundle, asked), strict=True)
             report(len(answers), len(args.files))
     console.result([_document(bundle, name, answer) for name, answer in answers], _table(answers))
     return 0
 
 
-def _image(file: Path, spec: Preprocessing) -> NDArray[np.uint8]:
-    """(H, W, C). UsageError that names the file."""
+def _candidates(file: Path, spec: Preprocessing) -> list[Candidate]:
+    """UsageError that names the file."""
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise UsageError(f"a file may have at most {_MOST_BYTES} bytes; make it smaller.")
         content = file.read_bytes()
-        if content.lstrip()[:1] == b"{":
-            return _from_strokes(content, spec)
-        return read_picture(content, spec)
+        media_type = STROKES if content.lstrip()[:1] == b"{" else PICTURES[0]
+        if media_type == STROKES and not isinstance(spec, Drawing):
+            raise UsageError("this model answers pictures, not strokes; give PNG or JPEG files.")
+        return candidates_of(content, media_type, spec, Limits(pixels=MAX_PIXELS))
     except OSError as error:
         raise UsageError(f"{file} cannot be read: {error.strerror or error}.") from error
     except UsageError as error:
         raise UsageError(f"{file}: {error}") from error
-
-
-def _from_strokes(content: bytes, spec: Preprocessing) -> NDArray[np.uint8]:
-    if not isinstance(spec, Drawing):
-        raise UsageError("this model answers pictures, not strokes; give PNG or JPEG files.")
-    try:
-        return parse(content, STROKES, spec, Limits()).image
     except Refusal as error:
-        raise UsageError(error.detail) from error
+        raise UsageError(f"{file}: {error.detail}") from error
 
 
-def _document(bundle: Bundle, name: str, answer: Prediction) -> dict[str, Any]:
-    model = {"name": bundle.name, "version": bundle.version}
-    return {"file": name, "model": model, **msgspec.to_builtins(answer)}
+def _document(bundle: Bundle, name: str, answer: list[Found]) -> dict[str, Any]:
+    """As the server tells it."""
+    return {
+        "file": name,
+        "model": {"name": bundle.name, "version": bundle.version},
+        **msgspec.json.decode(as_json(answer)),
+    }
 
 
-def _table(answers: list[tuple[str, Prediction]]) -> Table:
+def _table(answers: list[tuple[str, list[Found]]]) -> Table:
+    """A line an item."""
     table = Table(Column("file", overflow="fold"), "answer", "confidence", "verdict", box=None, pad_edge=False)
     for name, answer in answers:
-        table.add_row(name, answer.label or "-", f"{answer.confidence:.1%}", answer.verdict)
+        for number, (prediction, _) in enumerate(answer):
+            shown = name if number == 0 else ""
+            table.add_row(shown, prediction.label or "-", f"{prediction.confidence:.1%}", prediction.verdict)
     return table

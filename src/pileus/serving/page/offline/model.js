@@ -3,6 +3,7 @@
 import { readGraph } from "./onnx.js";
 import { OPERATORS } from "./operators.js";
 import { boxOf, rasterise } from "./rasterise.js";
+import { segments } from "./segments.js";
 
 const KNOWN_CALIBRATION = ["certain", "rejected", "temperature"];
 
@@ -31,8 +32,12 @@ export class Model {
   // As the API's prediction, but for its id.
   answer(strokes) {
     const { name, version, preprocessing } = this.#description;
-    const item = { ...this.#judge(this.logits(rasterise(strokes, preprocessing))), box: boxOf(strokes) };
-    return { model: { name, version }, text: item.label ?? "", confidence: item.confidence, items: [item] };
+    const shares = (lines) => this.#shares(this.logits(rasterise(lines, preprocessing)));
+    const found = segments(strokes, (lines) => Math.max(...shares(lines)));
+    const items = found.map((lines) => ({ ...this.#judge(shares(lines)), box: boxOf(lines) }));
+    const text = items.map(({ label }) => label ?? "").join("");
+    const confidence = items.reduce((product, item) => product * item.confidence, 1);
+    return { model: { name, version }, text, confidence, items };
   }
 
   // Of one image, (height * width) bytes.
@@ -47,13 +52,16 @@ export class Model {
     return values.get("logits").data;
   }
 
-  #judge(logits) {
-    const { classes, calibration } = this.#description;
-    const scaled = Array.from(logits, (value) => value / calibration.temperature);
+  #shares(logits) {
+    const scaled = Array.from(logits, (value) => value / this.#description.calibration.temperature);
     const most = Math.max(...scaled);
     const exponents = scaled.map((value) => Math.exp(value - most));
     const total = exponents.reduce((sum, value) => sum + value, 0);
-    const shares = exponents.map((value) => value / total);
+    return exponents.map((value) => value / total);
+  }
+
+  #judge(shares) {
+    const { classes, calibration } = this.#description;
     const confidence = Math.max(...shares);
     const isRejected = confidence < calibration.rejected;
     return {

@@ -1,6 +1,7 @@
 // Strokes to the model's input: pileus/preprocessing/strokes.py once more, line by line, for when the server is away.
 
 const CLOSEST_PX = 0.2;
+const FEW_POINTS = 256; // are not worth thinning
 
 // `strokes`: lists of [x, y, ...]; `spec`: {height, width, box, stroke_width} in pixels. (height * width) bytes.
 export function rasterise(strokes, spec) {
@@ -29,7 +30,8 @@ function placed(strokes, spec) {
   const extents = [highest(points, 0) - low[0], highest(points, 1) - low[1]];
   const extent = Math.max(...extents);
   const scale = extent > 0 ? (spec.box - spec.stroke_width) / extent : 0;
-  const lines = strokes.map((line) => thinned(line.map(([x, y]) => [(x - low[0]) * scale, (y - low[1]) * scale])));
+  const framed = strokes.map((line) => line.map(([x, y]) => [(x - low[0]) * scale, (y - low[1]) * scale]));
+  const lines = points.length > FEW_POINTS ? framed.map(thinned) : framed;
   const centre = centreOfMass(lines);
   const shift = [spec.width, spec.height].map((side, axis) => {
     const length = extents[axis] * scale;
