@@ -35,6 +35,9 @@ needs_browser = [
 ]
 
 
+_MOST_FRAMES = 600
+
+
 @contextmanager
 def opened(browser: Browser, url: str, **options: Any) -> Iterator[Page]:
     """The page when its server is ready; fails where the page's own code failed. `options` are of the context."""
@@ -82,6 +85,15 @@ def ink(page: Page) -> int:
         "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, i) => i % 4 === 3 && v).length"
     )
     return int(count)
+
+
+def until(page: Page, holds: Callable[[], bool]) -> None:
+    """Frame by frame, until it does."""
+    for _ in range(_MOST_FRAMES):
+        if holds():
+            return
+        page.evaluate("new Promise(requestAnimationFrame)")
+    raise AssertionError(f"it did not come to hold within {_MOST_FRAMES} frames")
 
 
 def asked(page: Page) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.page.browsing import ONE, SEVEN, by_press, draw, keep, needs_browser, opened
+from tests.e2e.page.browsing import ONE, SEVEN, by_press, draw, keep, needs_browser, opened, until
 from tests.e2e.page.test_answers import three
 from tests.e2e.serving import served
 from tests.servers.process import SERVICES
@@ -128,11 +128,11 @@ def test_colours_follow_the_system_until_they_are_chosen(page: Page) -> None:
     draw(page, ONE)
     light, dark_ink = ground(), ink()
     page.emulate_media(color_scheme="dark")
-    assert ground() != light and ink() != dark_ink
+    until(page, lambda: ground() != light and ink() != dark_ink)
     dark = ground()
     page.click("#theme")
     assert (page.locator("#theme").inner_text(), ground()) == ("Light", light)
-    assert ink() == dark_ink
+    until(page, lambda: ink() == dark_ink)
     page.click("#theme")
     page.emulate_media(color_scheme="light")
     page.reload()
