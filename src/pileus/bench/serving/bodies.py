@@ -1,6 +1,6 @@
 """What is sent: the same drawings or pictures as raw bytes, as PNG and as strokes; and what must be answered to each.
 
-The expected answers are the offline model's, from the same bytes, one image at a time.
+The expected answers are the offline model's, from the same bytes, one body at a time.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from pileus.errors import UsageError
 from pileus.preprocessing.files import picture_of
 from pileus.preprocessing.pictures import fit_file, fit_pixels
 from pileus.preprocessing.strokes import rasterise
+from pileus.serving.predictions import found
+from pileus.serving.requests import Limits, candidates_of
 from pileus.spec.preprocessing import Drawing
 
 Kind = Literal["raw", "png", "strokes"]
@@ -32,10 +34,14 @@ TOLERANCE = 1e-5
 """Of a probability: a batch of another size may be summed in another order."""
 
 
+Expected = tuple[Prediction, ...]
+"""Of the items of one body, from left to right."""
+
+
 class Bodies(NamedTuple):
     kind: Kind
     contents: tuple[bytes, ...]
-    expected: tuple[Prediction, ...]
+    expected: tuple[Expected, ...]
 
     @property
     def media_type(self) -> str:
@@ -58,13 +64,11 @@ def bodies_of(kind: Kind, bundle: Bundle, source: Source | None) -> Bodies:
             raise UsageError("strokes are for a model of drawings, and this one is of pictures; leave strokes out.")
         drawn = load_strokes(Split.TEST)[:COUNT]
         contents = [msgspec.json.encode({"strokes": [line.tolist() for line in digit.strokes]}) for digit in drawn]
-        images = [rasterise(digit.strokes, spec) for digit in drawn]
-        return _answered(kind, bundle, contents, images)
-    images = _images(bundle, source)
-    if kind == "raw":
-        return _answered(kind, bundle, [image_HWC.tobytes() for image_HWC in images], images)
-    contents = [_png(image_HWC) for image_HWC in images]
-    return _answered(kind, bundle, contents, [fit_file(content, spec).image for content in contents])
+    elif kind == "raw":
+        contents = [image_HWC.tobytes() for image_HWC in _images(bundle, source)]
+    else:
+        contents = [_png(image_HWC) for image_HWC in _images(bundle, source)]
+    return Bodies(kind, tuple(contents), tuple(_expected(content, kind, bundle) for content in contents))
 
 
 def wrong_answers(given: Sequence[Given], bodies: Bodies) -> int:
@@ -72,11 +76,15 @@ def wrong_answers(given: Sequence[Given], bodies: Bodies) -> int:
     return sum(each.times for each in given if not is_right(each.answer, bodies.expected[each.body]))
 
 
-def is_right(answer: bytes, expected: Prediction) -> bool:
+def is_right(answer: bytes, expected: Expected) -> bool:
     try:
-        (item,) = msgspec.json.decode(answer, type=_Answer).items
-    except (msgspec.MsgspecError, ValueError):
+        items = msgspec.json.decode(answer, type=_Answer).items
+    except msgspec.MsgspecError:
         return False
+    return len(items) == len(expected) and all(map(_is_same, items, expected))
+
+
+def _is_same(item: _Item, expected: Prediction) -> bool:
     return (
         item.label == expected.label
         and item.probabilities.keys() == expected.probabilities.keys()
@@ -113,5 +121,6 @@ def _png(image_HWC: NDArray[np.uint8]) -> bytes:
     return file.getvalue()
 
 
-def _answered(kind: Kind, bundle: Bundle, contents: Sequence[bytes], images: Sequence[NDArray[np.uint8]]) -> Bodies:
-    return Bodies(kind, tuple(contents), tuple(bundle.predict(image_HWC[None])[0] for image_HWC in images))
+def _expected(content: bytes, kind: Kind, bundle: Bundle) -> Expected:
+    candidates = candidates_of(content, MEDIA_TYPES[kind], bundle.manifest.preprocessing, Limits())
+    return tuple(each.prediction for each in found(bundle, [candidates])[0])

@@ -45,13 +45,13 @@ def test_raw_bytes_are_the_models_input(drawings: Bundle) -> None:
     bodies = bodies_of("raw", drawings, None)
     assert {len(content) for content in bodies.contents} == {784}
     images_NHWC = np.stack([np.frombuffer(each, np.uint8).reshape(28, 28, 1) for each in bodies.contents[:3]])
-    assert [each.label for each in drawings.predict(images_NHWC)] == [each.label for each in bodies.expected[:3]]
+    assert [each.label for each in drawings.predict(images_NHWC)] == [one.label for (one,) in bodies.expected[:3]]
 
 
 def test_png_and_strokes_are_read_as_the_server_reads_them(drawings: Bundle, photographs: Bundle) -> None:
     png = bodies_of("png", photographs, open_source("embedded:digits"))
     image_HWC = fit_file(png.contents[0], photographs.manifest.preprocessing).image
-    assert png.expected[0] == photographs.predict(image_HWC[None])[0]
+    assert png.expected[0] == (photographs.predict(image_HWC[None])[0],)
     strokes = bodies_of("strokes", drawings, None)
     assert len(msgspec.json.decode(strokes.contents[0])["strokes"][0][0]) == 2
     assert strokes.media_type == "application/json"
@@ -67,7 +67,7 @@ def test_strokes_are_for_drawings(photographs: Bundle, drawings: Bundle) -> None
 @pytest.mark.parametrize(("shift", "wrong"), [(0.0, 0), (9e-6, 0), (2e-5, 7)])
 def test_an_answer_is_right_to_the_fifth_digit(shift: float, wrong: int, drawings: Bundle) -> None:
     bodies = bodies_of("raw", drawings, None)
-    expected = bodies.expected[0]
+    (expected,) = bodies.expected[0]
     name = next(iter(expected.probabilities))
     probabilities = {**expected.probabilities, name: expected.probabilities[name] + shift}
     moved = msgspec.structs.replace(expected, probabilities=probabilities)
@@ -76,8 +76,9 @@ def test_an_answer_is_right_to_the_fifth_digit(shift: float, wrong: int, drawing
 
 def test_other_answers_are_wrong(drawings: Bundle) -> None:
     bodies: Bodies = bodies_of("raw", drawings, None)
-    other = msgspec.structs.replace(bodies.expected[0], label="none")
-    double = {"items": 2 * [msgspec.to_builtins(bodies.expected[0])]}
+    (expected,) = bodies.expected[0]
+    other = msgspec.structs.replace(expected, label="none")
+    double = {"items": 2 * [msgspec.to_builtins(expected)]}
     answers: tuple[object, ...] = (told(other), {"items": []}, {}, double, "text")
     for answer in answers:
         assert wrong_answers([given(answer)], bodies) == 1
