@@ -65,10 +65,10 @@ def is_right(given: Given, bodies: Bodies) -> bool:
     """A label and probabilities, as such or in the first of `items`, are the offline model's. A rejected one counts."""
     answer = msgspec.json.decode(given.answer)
     item = answer["items"][0] if "items" in answer else answer
-    expected = bodies.expected[given.body].probabilities
-    best = max(expected, key=lambda name: expected[name])
-    return item["label"] in (best, bodies.expected[given.body].label) and all(
-        abs(item["probabilities"][name] - value) <= TOLERANCE for name, value in expected.items()
+    expected = bodies.expected[given.body][0]
+    best = max(expected.probabilities, key=lambda name: expected.probabilities[name])
+    return item["label"] in (best, expected.label) and all(
+        abs(item["probabilities"][name] - value) <= TOLERANCE for name, value in expected.probabilities.items()
     )
 
 
