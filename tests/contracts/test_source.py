@@ -6,15 +6,20 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from pileus.data.decode import decode
 from pileus.data.ports import Encoded, Split
+from pileus.data.sources.feedback import Correction, Head, MediaType, prepare_place
 from pileus.data.sources.open import open_source
 from pileus.data.sources.ports import ListedSource
 from pileus.data.write import write_records
+from pileus.preprocessing.lattice import Box
+from pileus.spec.preprocessing import Drawing
+from pileus.store import open_store
 from tests.contracts.tiny import (
     write_cifar,
     write_folder,
@@ -32,6 +37,36 @@ def _write_record_set(folder: Path) -> Path:
     return folder / "records"
 
 
+def _write_feedback(folder: Path) -> Path:
+    """Two digits of one drawing, one of them corrected twice, and raw input."""
+    store = open_store(folder)
+    prepare_place(store, Head(classes=("1", "7", "8"), preprocessing=Drawing()))
+    strokes = b'{"strokes": [[[10, 10], [90, 12], [40, 95]], [[210, 5], [208, 95]]]}'
+    told: list[tuple[str, MediaType, bytes, Box, str, float]] = [
+        ("a", "application/json", strokes, (10, 10, 80, 85), "1", 2.0),
+        ("b", "application/json", strokes, (10, 10, 80, 85), "7", 3.0),
+        ("a", "application/json", strokes, (208, 5, 2, 90), "1", 1.0),
+        ("c", "application/octet-stream", bytes(range(196)) * 4, (0, 0, 28, 28), "8", 0.0),
+    ]
+    for number, (request_id, media_type, content, box, label, corrected_s) in enumerate(told):
+        correction = Correction(
+            request_id=request_id,
+            item=number,
+            label=label,
+            media_type=media_type,
+            input=content,
+            whole=False,
+            box=box,
+            answered="8",
+            confidence=0.5,
+            model="0" * 64,
+            answered_s=0.0,
+            corrected_s=corrected_s,
+        )
+        store.put(correction.key, msgspec.json.encode(correction))
+    return folder
+
+
 _WRITTEN: dict[str, tuple[str, Writer]] = {
     "idx": ("idx", write_idx),
     "idx, plain": ("idx", lambda folder: write_idx(folder, compress=False)),
@@ -43,6 +78,7 @@ _WRITTEN: dict[str, tuple[str, Writer]] = {
     "manifest, csv": ("manifest", write_manifest),
     "manifest, jsonl": ("manifest", lambda folder: write_manifest(folder, suffix=".jsonl")),
     "records": ("records", _write_record_set),
+    "feedback": ("feedback", _write_feedback),
     "tfrecord": ("tfrecord", write_tfrecords),
     "tfrecord, one file": ("tfrecord", lambda folder: write_tfrecords(folder) / "train-00000-of-00001"),
 }
@@ -165,3 +201,9 @@ def test_one_changed_file_name_or_byte_changes_the_fingerprint(tmp_path: Path) -
     (folder / "cat" / "9.png").write_bytes((folder / "cat" / "1.png").read_bytes())
     prints.append(open_source(str(folder)).fingerprint)
     assert len(set(prints)) == 3
+
+
+def test_the_newest_correction_of_an_item_counts(tmp_path: Path) -> None:
+    source = open_source(str(_write_feedback(tmp_path / "feedback")))
+    labels = [source.classes[source.row(position).label] for position in range(len(source))]
+    assert sorted(labels) == ["1", "7", "8"]

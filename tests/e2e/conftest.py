@@ -60,6 +60,6 @@ def photographs_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def server(digits_bundle: Path) -> Iterator[str]:
-    with served(digits_bundle) as url:
+def server(digits_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(digits_bundle, "--feedback", str(tmp_path_factory.mktemp("feedback"))) as url:
         yield url

@@ -41,6 +41,8 @@ class Bundle:
         if threads < 1:
             raise UsageError(f"threads must be 1 or more (got {threads}).")
         self.manifest = manifest
+        self.onnx = onnx
+        """The graph, as the bundle has it: a server gives it to browsers."""
         self._session = _open_session(onnx, threads)
         _check_graph(self._session, manifest)
 

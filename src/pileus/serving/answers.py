@@ -51,6 +51,8 @@ class Answer(NamedTuple):
     media_type: bytes
     body: bytes
     headers: tuple[tuple[bytes, bytes], ...] = ()
+    own_lines: bytes = b""
+    """Lines of the head, each ended by CR LF, that hardly another answer has."""
 
 
 class Refusal(Exception):  # noqa: N818 - not a failure of ours: a request that is answered with a problem
@@ -88,10 +90,11 @@ def json_answer(value: object) -> Answer:
 
 def written(answer: Answer, request_id: bytes, *, body: bool = True, close: bool = False) -> bytes:
     """The whole response as it is sent; without `body` it tells of one that HEAD did not ask for."""
-    return b"%b%b\r\ncontent-length: %d\r\n%b\r\n%b" % (
+    return b"%b%b\r\ncontent-length: %d\r\n%b%b\r\n%b" % (
         _head(answer.status, answer.media_type, answer.headers),
         request_id,
         len(answer.body),
+        answer.own_lines,
         b"connection: close\r\n" if close else b"",
         answer.body if body else b"",
     )
@@ -107,7 +110,7 @@ def _head(status: int, media_type: bytes, headers: tuple[tuple[bytes, bytes], ..
     return b"\r\n".join([*lines, *(b"%b: %b" % field for field in fields), b"x-request-id: "])
 
 
-def models_answer(manifest: Manifest) -> Answer:
+def models_answer(manifest: Manifest, *, keeps_feedback: bool) -> Answer:
     height, width, channels = manifest.input_shape
     model = {
         "name": manifest.name,
@@ -122,5 +125,6 @@ def models_answer(manifest: Manifest) -> Answer:
         },
         "calibration": manifest.calibration,
         "metrics": manifest.metrics,
+        "feedback": keeps_feedback,
     }
     return json_answer({"models": [model]})

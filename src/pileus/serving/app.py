@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import json
 import logging
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from pileus.serving.answers import JSON, Answer, Refusal, models_answer
 from pileus.serving.connection import Connection, Request
+from pileus.serving.feedback import Correct, Others, correct_of, nobody
 from pileus.serving.metrics import MEDIA_TYPE
 from pileus.serving.pages import read_pages
 from pileus.serving.service import Service
@@ -21,7 +23,8 @@ Handler = Callable[[Request], Answer | None]
 
 _log = logging.getLogger(__name__)
 _SMALL_BYTES = 64 * 1024
-"""Of a body that nothing is done with."""
+"""Of a body that little is done with."""
+_BUNDLES = b"/v1/bundles/"
 
 
 class Route(NamedTuple):
@@ -43,12 +46,14 @@ class Application:
         api_key: str | None,
         max_body_memory: int,
         left: Callable[[], None],
+        others: Others = nobody,
         log: bool = False,
     ) -> None:
-        """`left` is called after a connection has ended."""
+        """`left` is called after a connection has ended; `others` asks the other fronts about a correction."""
         self.closing = False
         self.connections: set[Connection] = set()
-        self._service, self._left = service, left
+        self._service, self._left, self._others = service, left, others
+        self._correcting: set[asyncio.Task[None]] = set()
         self._authorization = None if api_key is None else b"Bearer " + api_key.encode()
         self._room = max_body_memory
         self._logs = log
@@ -61,7 +66,10 @@ class Application:
             "/v1/models": Route(b"GET", self._models, "/v1/models", needs_key=True),
             "/v1/predict": Route(b"POST", self._predict, "/v1/predict", needs_key=True, check_head=service.check_head),
         }
+        if service.feedback is not None:
+            self._routes["/v1/feedback"] = Route(b"POST", self._correct, "/v1/feedback", needs_key=True)
         self._by_path = {path.encode(): route for path, route in self._routes.items()}
+        self._bundle_route = Route(b"GET", self._bundle, "/v1/bundles", needs_key=True)
 
     # connection.Site
 
@@ -73,7 +81,7 @@ class Application:
         self._left()
 
     def check_head(self, request: Request) -> int:
-        route = self._by_path.get(request.path)
+        route = self._route(request)
         if route is None:
             path = request.path[:100].decode("latin-1")
             raise Refusal(404, f"there is nothing at {path}; see / and /v1/models.")
@@ -97,7 +105,9 @@ class Application:
 
     def begin(self, request: Request) -> None:
         try:
-            answer = self._by_path[request.path].handler(request)
+            route = self._route(request)
+            assert route is not None  # check_head has found it
+            answer = route.handler(request)
         except Refusal as refusal:
             answer = refusal.answer(request.id.decode())
         except Exception:
@@ -107,7 +117,7 @@ class Application:
             request.answer(answer)
 
     def answered(self, request: Request, status: int, now: float) -> None:
-        route = self._by_path.get(request.path)
+        route = self._route(request)
         label = "other" if route is None else route.label
         instruments = self._service.instruments
         instruments.requests.add(label, str(status))
@@ -116,6 +126,10 @@ class Application:
             _log_request(request, status, now - request.started)
 
     # routes
+
+    def _route(self, request: Request) -> Route | None:
+        found = self._by_path.get(request.path)
+        return self._bundle_route if found is None and request.path.startswith(_BUNDLES) else found
 
     def _check_key(self, request: Request) -> None:
         scheme, _, given = request.headers.get(b"authorization", b"").partition(b" ")
@@ -128,10 +142,14 @@ class Application:
             )
 
     def _page(self, request: Request) -> Answer:
-        page = self._pages[request.path.decode()]
-        if request.headers.get(b"if-none-match") == dict(page.headers)[b"etag"]:
-            return page._replace(status=304, body=b"")
-        return page
+        return _unless_known(request, self._pages[request.path.decode()])
+
+    def _bundle(self, request: Request) -> Answer:
+        """What a browser needs to answer by itself, of the model that answers now."""
+        page = self._service.bundle_pages.get(request.path)
+        if page is None:
+            raise Refusal(404, "there is no such part of the model that answers here; see /v1/models.")
+        return _unless_known(request, page)
 
     def _live(self, request: Request) -> Answer:
         return Answer(200, JSON, b'{"status":"alive"}')
@@ -144,10 +162,32 @@ class Application:
         return Answer(200, MEDIA_TYPE, self._service.instruments.told(self._service.manifest))
 
     def _models(self, request: Request) -> Answer:
-        return models_answer(self._service.manifest)
+        return models_answer(self._service.manifest, keeps_feedback=self._service.feedback is not None)
 
     def _predict(self, request: Request) -> None:
         self._service.begin(request)
+
+    def _correct(self, request: Request) -> None:
+        correct = correct_of(bytes(request.body))
+        task = asyncio.get_running_loop().create_task(self._answer_correction(request, correct))
+        self._correcting.add(task)
+        task.add_done_callback(self._correcting.discard)
+
+    async def _answer_correction(self, request: Request, correct: Correct) -> None:
+        assert self._service.feedback is not None
+        outcome = await self._service.feedback.correct_anywhere(correct, self._others)
+        if outcome.status == 202:
+            request.answer(Answer(202, JSON, b'{"status":"kept"}'))
+        else:
+            retry_after_s = 1.0 if outcome.status in (429, 503) else 0.0
+            refusal = Refusal(outcome.status, outcome.detail, retry_after_s=retry_after_s)
+            request.answer(refusal.answer(request.id.decode()))
+
+
+def _unless_known(request: Request, page: Answer) -> Answer:
+    if request.headers.get(b"if-none-match") == dict(page.headers)[b"etag"]:
+        return page._replace(status=304, body=b"")
+    return page
 
 
 def _log_request(request: Request, status: int, seconds: float) -> None:

@@ -23,7 +23,7 @@ _NEVER = float("inf")
 _LINGER_S = 5.0
 """How long what a refused client still sends is read and dropped, so that it can read why."""
 _CLAIMED_BYTES = 64 * 1024
-"""Bodies above this, or of unknown length, must have room in the site's memory."""
+"""Bodies above this, or of unknown length, and answers above it must have room in the site's memory."""
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -155,6 +155,8 @@ class Connection(asyncio.Protocol):
         """The client has closed its side."""
         self._lingering = False
         """The last answer is written; the client may not have sent all."""
+        self._writing_bytes = 0
+        """Claimed for an answer that the client has yet to read."""
         self._advancing = self._write_paused = self._read_paused = False
         self._due = _NEVER
 
@@ -167,6 +169,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
+        self._release_written()
         for request in (self._reading, self._current, *self._waiting):
             if request is not None:
                 self._let_go(request)
@@ -206,6 +209,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._write_paused = False
+        self._release_written()
         self._advance()
         self._watch()
 
@@ -285,8 +289,12 @@ class Connection(asyncio.Protocol):
         if (self._site.closing or self._deaf) and not self._waiting and self._reading is None:
             last = True
         has_body = request.method != b"HEAD" and answer.status != 304
+        if has_body and len(answer.body) > _CLAIMED_BYTES:
+            answer = self._claimed(request, answer)
         transport.write(written(answer, request.id, body=has_body, close=last))
         self._let_go(request)
+        if not self._write_paused:
+            self._release_written()
         self._site.answered(request, answer.status, time.monotonic())
         if last:
             self._end(transport)
@@ -364,7 +372,7 @@ class Connection(asyncio.Protocol):
             raise self._too_great_a_body()
         if num_bytes > _CLAIMED_BYTES:
             if not self._site.claim(num_bytes):
-                raise Refusal(429, "too many great bodies are under way; try again later.", retry_after_s=1.0)
+                raise _full("bodies")
             request.claimed = num_bytes
         if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
             raise Refusal(417, "of Expect only 100-continue is known; leave it out.")
@@ -401,6 +409,18 @@ class Connection(asyncio.Protocol):
             self._site.release(request.claimed)
             request.claimed = 0
 
+    def _claimed(self, request: Request, answer: Answer) -> Answer:
+        """A great answer, where there is room for it until it is read."""
+        if not self._site.claim(len(answer.body)):
+            return _full("answers").answer(request.id.decode())
+        self._writing_bytes += len(answer.body)
+        return answer
+
+    def _release_written(self) -> None:
+        if self._writing_bytes:
+            self._site.release(self._writing_bytes)
+            self._writing_bytes = 0
+
     def _too_great_a_head(self) -> Refusal:
         bounds = self._bounds
         return Refusal(
@@ -409,3 +429,7 @@ class Connection(asyncio.Protocol):
 
     def _too_great_a_body(self) -> Refusal:
         return Refusal(413, f"this body may have at most {self._most_bytes} bytes; send a smaller one.")
+
+
+def _full(what: str) -> Refusal:
+    return Refusal(429, f"too many great {what} are under way; try again later.", retry_after_s=1.0)

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pileus.errors import PileusError
 from pileus.serving.app import Application
 from pileus.serving.connection import Connection
+from pileus.serving.feedback import Feedback, Others, nobody
 from pileus.serving.metrics import Values
 from pileus.serving.options import ServeOptions
 from pileus.serving.service import Service, Supply
@@ -46,16 +47,20 @@ class Front:
         listener: socket.socket,
         failed: Callable[[PileusError], None] = lambda error: None,
         slot: tuple[Values, int] | None = None,
+        others: Others = nobody,
     ) -> None:
-        """`failed` is called when nothing can be answered any more; `slot` is a page of metrics and the place in it."""
+        """`failed` is called when nothing can be answered any more; `slot` is a page of metrics and the place in it;
+        `others` asks the other fronts about an answer that is to be corrected."""
         self._options, self._listener = options, listener
         self._loop = asyncio.get_running_loop()
-        self.service = Service(options.settings, self._num_connections, failed, slot)
+        feedback = None if options.feedback is None else Feedback(options.feedback)
+        self.service = Service(options.settings, self._num_connections, failed, slot, feedback)
         self._app = Application(
             self.service,
             api_key=options.asked_key,
             max_body_memory=options.body_memory_bytes,
             left=self._left,
+            others=others,
             log=options.log_requests,
         )
         self._accepting = False

@@ -25,6 +25,7 @@ from pileus.serving.front import Front, new_event_loop
 from pileus.serving.links import Launched, Link, ProcessLink
 from pileus.serving.metrics import Values
 from pileus.serving.options import ServeOptions
+from pileus.serving.other_fronts import Asked, OtherFronts, Replied, replied
 from pileus.serving.predictor import call_this_process
 from pileus.spec.values import canonical_json
 
@@ -57,13 +58,18 @@ class Given(NamedTuple):
 
 
 class Told(NamedTuple):
-    """From a front: it is ready, asks for a predictor, has swapped to `version`, or why it cannot."""
+    """From a front: it is ready, asks for a predictor, has swapped to `version`, or why it cannot.
+
+    Or it asks the other fronts, or tells one of them.
+    """
 
     ready: bool = False
     asks: bool = False
     version: str = ""
     refused: PileusError | None = None
     failed: PileusError | None = None
+    asked: Asked | None = None
+    replied: Replied | None = None
 
 
 class Place(NamedTuple):
@@ -80,7 +86,7 @@ class _Processes:
     """A supply of predictors, each a process."""
 
     def __init__(self, content: Content, options: ServeOptions, launch: Callable[[], Awaitable[Launched]]) -> None:
-        self.manifest = content.manifest
+        self.manifest, self.onnx = content
         self.num_links = options.predictors_a_front
         self._launch = launch
         settings = options.settings
@@ -105,12 +111,16 @@ class _Life:
         self._pipe, self._options = pipe, options
         self._listener, self._place = listener, place
         self._asked: deque[asyncio.Future[Launched]] = deque()
+        self._others = OtherFronts(place.slot, lambda asked: self._tell(Told(asked=asked)))
+        self._tasks: set[asyncio.Task[None]] = set()
         self._front: Front | None = None
         self._swapping: asyncio.Task[None] | None = None
 
     async def live(self, content: Content) -> None:
         values: Values = memoryview(self._place.page.get_obj()).cast("B").cast("d")
-        self._front = front = Front(self._options, self._listener, self._failed, (values, self._place.slot))
+        self._front = front = Front(
+            self._options, self._listener, self._failed, (values, self._place.slot), self._others.correct
+        )
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pipe.fileno(), self._hear)
         os.set_blocking(self._pipe.fileno(), True)  # uvloop has changed that; messages are read whole
@@ -158,8 +168,18 @@ class _Life:
             self._given(message.pid)
         elif isinstance(message, Stop):
             self._front.stop(others_serve=message.others_serve)
+        elif isinstance(message, Asked):
+            task = asyncio.get_running_loop().create_task(self._reply(self._front, message))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        elif isinstance(message, Replied):
+            self._others.hear(message)
         elif isinstance(message, Swap):
             self._swapping = asyncio.get_running_loop().create_task(self._swap(self._swapping, message.content))
+
+    async def _reply(self, front: Front, asked: Asked) -> None:
+        assert front.service.feedback is not None
+        self._tell(Told(replied=replied(asked, await front.service.feedback.correct(asked.correct))))
 
     async def _swap(self, before: asyncio.Task[None] | None, content: Content) -> None:
         assert self._front is not None

@@ -22,7 +22,18 @@ from pileus.serving.metrics import (
     rendered,
 )
 
-ROUTES = ("/", "/livez", "/readyz", "/metrics", "/v1/models", "/v1/predict", "asset", "other")
+ROUTES = (
+    "/",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/v1/bundles",
+    "/v1/feedback",
+    "/v1/models",
+    "/v1/predict",
+    "asset",
+    "other",
+)
 VERDICTS: tuple[Verdict, ...] = ("certain", "unsure", "rejected")
 SHED = ("queue", "memory", "deadline")
 

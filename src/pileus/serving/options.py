@@ -29,6 +29,8 @@ class ServeOptions(Spec, frozen=True, kw_only=True):
     """Of one front; more wait in the listener's queue."""
     body_memory_bytes: int = 256 * 1024 * 1024
     """Of bodies of more than 64 KiB, in one front."""
+    feedback: str | None = None
+    """A path or URI where corrections of answers are kept; None keeps none."""
     log_requests: bool = False
     """One line of JSON a request, on the standard error."""
     bounds: Bounds = Bounds()

@@ -29,9 +29,11 @@ from pileus.bundles.load import read_verified
 from pileus.bundles.manifest import MODEL_FILE
 from pileus.errors import PileusError, WorkFailed
 from pileus.serving.addresses import bind, url_of
+from pileus.serving.feedback import UNKNOWN, prepare_feedback
 from pileus.serving.front_process import Content, Given, Place, Stop, Swap, Told, serve_as_front
 from pileus.serving.instruments import Instruments, no_readings, num_places
 from pileus.serving.options import ServeOptions
+from pileus.serving.other_fronts import Asked, Replied, replied
 from pileus.serving.predictor import predict_for
 from pileus.store import open_store
 
@@ -64,6 +66,8 @@ def run(place: str, options: ServeOptions, ready: Callable[[str], None]) -> int 
     `ready` is called once with the URL, when all are ready. Errors: as `load` and `bind`; WorkFailed.
     """
     content = _read(place)
+    if options.feedback is not None:
+        prepare_feedback(options.feedback, content.manifest)
     listener = bind(options.host, options.port)
     try:
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before it is imported, as bundles.predictor says
@@ -114,7 +118,7 @@ class _Member:
         self.successor: _Member | None = None
         """Whose start it waits for before it leaves."""
 
-    def tell(self, message: Swap | Stop | Given) -> None:
+    def tell(self, message: Swap | Stop | Given | Asked | Replied) -> None:
         try:
             self.pipe.send(message)
         except OSError:
@@ -202,6 +206,12 @@ class _Supervisor:
             return
         if told.asks:
             self._launch_predictor(member)
+        elif told.asked is not None:
+            self._ask_others(member, told.asked)
+        elif told.replied is not None:
+            for asking in self._members:
+                if asking.slot == told.replied.slot:
+                    asking.tell(told.replied)
         elif told.failed is not None:
             if member.successor is None and not self._is_successor(member):
                 raise told.failed
@@ -218,6 +228,13 @@ class _Supervisor:
                 if former.successor is member:
                     former.leaving = True
                     former.tell(Stop(others_serve=True))
+
+    def _ask_others(self, member: _Member, asked: Asked) -> None:
+        others = [other for other in self._members if other is not member and other.ready]
+        for other in others:
+            other.tell(asked._replace(num_asked=len(others)))
+        if not others:
+            member.tell(replied(asked, UNKNOWN))
 
     def _is_successor(self, member: _Member) -> bool:
         return any(former.successor is member for former in self._members)

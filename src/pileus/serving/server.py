@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pileus.bundles import Bundle, Manifest
 from pileus.errors import PileusError, WorkFailed
 from pileus.serving.addresses import bind, url_of
+from pileus.serving.feedback import prepare_feedback
 from pileus.serving.front import Front, new_event_loop
 from pileus.serving.links import Link, ThreadLink
 from pileus.serving.options import ServeOptions
@@ -30,6 +31,7 @@ class _Threads:
 
     def __init__(self, bundle: Bundle, options: ServeOptions) -> None:
         self.manifest: Manifest = bundle.manifest
+        self.onnx = bundle.onnx
         self._bundle, self._options = bundle, options
 
     def make_link(self) -> Link:
@@ -94,6 +96,8 @@ class Server:
 @contextmanager
 def running(bundle: Bundle, options: ServeOptions) -> Iterator[str]:
     """A server in a thread of this process for the length of the block; yields its URL once the model is warm."""
+    if options.feedback is not None:
+        prepare_feedback(options.feedback, bundle.manifest)
     server = Server(bundle, options, bind(options.host, options.port))
     thread = threading.Thread(target=server.serve, name="pileus-server")
     thread.start()

@@ -20,10 +20,12 @@ from pileus.serving.answers import JSON, Answer, Refusal
 from pileus.serving.batching import PAST_DUE, Admission, Job, QueueFull
 from pileus.serving.connection import Request
 from pileus.serving.crew import Crew, Patience
+from pileus.serving.feedback import Answered, Feedback
 from pileus.serving.frames import Kind, Piece, Question, Reply
 from pileus.serving.instruments import Instruments, Now
 from pileus.serving.links import Link
 from pileus.serving.metrics import Values
+from pileus.serving.pages import bundle_pages
 from pileus.serving.requests import (
     RAW,
     STROKES,
@@ -56,6 +58,7 @@ class Supply(Protocol):
     """Where predictors of one model come from."""
 
     manifest: Manifest
+    onnx: bytes
     num_links: int
 
     def make_link(self) -> Link: ...
@@ -64,8 +67,9 @@ class Supply(Protocol):
 class Model:
     """One model, its predictors, and what requests for it have in common."""
 
-    def __init__(self, manifest: Manifest, crew: Crew) -> None:
+    def __init__(self, manifest: Manifest, onnx: bytes, crew: Crew) -> None:
         self.manifest, self.crew = manifest, crew
+        self.bundle_pages = {path.encode(): page for path, page in bundle_pages(manifest, onnx).items()}
         name = f'"model":{{"name":{json.dumps(manifest.name)},"version":{json.dumps(manifest.short_version)}}},'
         self.prefix = name.encode()
         """Between the request's id and the text, in the JSON of an answer."""
@@ -93,9 +97,11 @@ class Service:
         num_connections: Callable[[], int],
         failed: Callable[[PileusError], None],
         slot: tuple[Values, int] | None = None,
+        feedback: Feedback | None = None,
     ) -> None:
         """`failed` is called when nothing can be answered any more; `slot` is a page of metrics and the place in it."""
         self.state: State = "starting"
+        self.feedback = feedback
         self._settings, self._failed = settings, failed
         self._model: Model | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -115,6 +121,11 @@ class Service:
     def manifest(self) -> Manifest:
         """503 before there is a model."""
         return self._present().manifest
+
+    @property
+    def bundle_pages(self) -> dict[bytes, Answer]:
+        """By path. 503 before there is a model."""
+        return self._present().bundle_pages
 
     async def start(self, supply: Supply) -> None:
         """Until its predictors are warm. WorkFailed where they cannot be."""
@@ -154,6 +165,8 @@ class Service:
         for task in self._leaving:
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)
+        if self.feedback is not None:
+            await self.feedback.stop()
         await asyncio.to_thread(self._preparing.shutdown, cancel_futures=True)
         self.instruments.forget_now()
 
@@ -179,7 +192,7 @@ class Service:
         plan = request.plan
         assert isinstance(plan, Plan)
         body = bytes(request.body)
-        request.body = b""
+        request.body = b"" if self.feedback is None else body
         if not body:
             raise Refusal(400, "the body is empty; send a picture, the model's input or strokes.")
         if plan.media_type == RAW:
@@ -206,7 +219,7 @@ class Service:
         except BaseException:
             await crew.stop()
             raise
-        return Model(supply.manifest, crew)
+        return Model(supply.manifest, supply.onnx, crew)
 
     async def _let_go(self, model: Model) -> None:
         """A model that has been replaced: after its last answer."""
@@ -262,9 +275,18 @@ class Service:
         assert isinstance(plan, Plan)
         if reply.status == 200:
             body = b'{"request_id":"%b",%b%b' % (request.id, plan.model.prefix, reply.body)
-            request.answer(Answer(200, JSON, body))
+            if self.feedback is not None:
+                self._remember(self.feedback, request, plan, reply)
+            took_ms = (time.monotonic() - request.started) * 1000
+            request.answer(Answer(200, JSON, body, own_lines=b"server-timing: total;dur=%.2f\r\n" % took_ms))
         else:
             request.answer(self._refused(request, plan, reply).answer(request.id.decode()))
+
+    def _remember(self, feedback: Feedback, request: Request, plan: Plan, reply: Reply) -> None:
+        answered = Answered(
+            plan.model.manifest, plan.media_type, plan.whole, bytes(request.body), reply.body, time.time()
+        )
+        feedback.remember(request.id, answered)
 
     def _refused(self, request: Request, plan: Plan, reply: Reply) -> Refusal:
         if reply.status == 504:

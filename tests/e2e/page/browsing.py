@@ -8,16 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, Request, Route, expect
 
-from pileus.bundles.load import read_verified
 from pileus.data.sources.strokes import DrawnDigit
-from pileus.serving.pages import bundle_pages
-from pileus.store import open_store
 
 CHROMIUM = Path("/usr/bin/chromium")
 ARTEFACTS = Path(__file__).parents[3] / "artefacts"
@@ -104,18 +100,6 @@ def sent(request: Request) -> dict[str, Any]:
 def by_press(page: Page) -> None:
     """Answers are given on Predict alone from now on."""
     page.locator("#live").uncheck()
-
-
-def lend_bundle(page: Page, folder: Path) -> None:
-    """What a browser needs to answer by itself, as `bundle_pages` has it."""
-    manifest, files = read_verified(open_store(folder))
-    lent = bundle_pages(manifest, files["model.onnx"])
-
-    def fulfil(route: Route) -> None:
-        answer = lent[urlsplit(route.request.url).path]
-        route.fulfill(status=answer.status, body=answer.body, content_type=answer.media_type.decode())
-
-    page.route("**/v1/bundles/**", fulfil)
 
 
 def answering(change: Callable[[dict[str, Any]], None], **headers: str) -> Callable[[Route], None]:

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.page.browsing import ONE, SEVEN, answering, asked, by_press, draw, ink, keep, needs_browser, sent
+from tests.e2e.page.browsing import (
+    ONE,
+    SEVEN,
+    answering,
+    asked,
+    by_press,
+    draw,
+    ink,
+    keep,
+    needs_browser,
+    opened,
+    sent,
+)
+from tests.e2e.serving import served
 
 pytestmark = needs_browser
 
@@ -180,7 +194,6 @@ def test_history_is_bounded(page: Page) -> None:
 
 
 def test_a_correction_is_sent_once(page: Page) -> None:
-    page.route("**/v1/feedback", lambda route: route.fulfill(status=202))
     by_press(page)
     draw(page, SEVEN)
     with page.expect_response("**/v1/predict") as answered:
@@ -207,17 +220,22 @@ def test_a_correction_is_of_the_chosen_digit(page: Page) -> None:
     assert (sent(request.value)["item"], sent(request.value)["label"]) == (2, "8")
 
 
-@pytest.mark.parametrize("status", [404, 405])
-def test_a_server_without_corrections_is_asked_once_a_session(page: Page, status: int) -> None:
-    page.route("**/v1/feedback", lambda route: route.fulfill(status=status))
+def test_a_correction_that_the_server_does_not_take_is_told(page: Page) -> None:
+    by_press(page)
     draw(page, SEVEN)
+    page.click("#predict")
+    problem = {"status": 404, "detail": "there is no such answer here any more."}
+    page.route("**/v1/feedback", lambda route: route.fulfill(status=404, json=problem))
     page.select_option("#correct", "1")
     page.click("#feedback button")
-    expect(page.locator("#thanks")).to_have_text("This server keeps no corrections.")
-    page.reload()
-    draw(page, SEVEN)
-    expect(page.locator("#answer")).to_have_text("7")
-    expect(page.locator("#feedback")).to_be_hidden()
+    expect(page.locator("#thanks")).to_have_text("Not noted. There is no such answer here any more.")
+
+
+def test_a_server_without_corrections_offers_none(browser: Browser, digits_bundle: Path) -> None:
+    with served(digits_bundle) as url, opened(browser, url) as page:
+        draw(page, SEVEN)
+        expect(page.locator("#answer")).to_have_text("7")
+        expect(page.locator("#feedback")).to_be_hidden()
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.page.browsing import ONE, SEVEN, answering, asked, draw, keep, lend_bundle, needs_browser, opened
+from tests.e2e.page.browsing import ONE, SEVEN, answering, asked, draw, keep, needs_browser, opened
 from tests.e2e.serving import served
 
 pytestmark = needs_browser
@@ -30,24 +30,26 @@ def ready_to_stand_in(page: Page) -> None:
     page.wait_for_function("() => localStorage.getItem('spare')")
 
 
-def test_without_a_model_of_its_own_the_page_says_that_the_server_has_gone(page: Page) -> None:
-    page.route("**/v1/bundles/**", lambda route: route.fulfill(status=404))
-    page.reload()
-    expect(page.locator("#status")).to_have_text("ready")
-    away(page)
-    draw(page, SEVEN)
-    page.click("#predict")
-    expect(page.locator("#problem")).to_contain_text("cannot be reached")
-    expect(page.locator("#status")).to_have_text("not reached")
+def test_without_a_model_of_its_own_the_page_says_that_the_server_has_gone(browser: Browser, server: str) -> None:
+    with browser.new_context(service_workers="block") as context:
+        page = context.new_page()
+        page.route("**/v1/bundles/**", lambda route: route.fulfill(status=404))
+        page.goto(server)
+        expect(page.locator("#status")).to_have_text("ready")
+        away(page)
+        draw(page, SEVEN)
+        page.click("#predict")
+        expect(page.locator("#problem")).to_contain_text("cannot be reached")
+        expect(page.locator("#status")).to_have_text("not reached")
 
 
 def test_the_page_answers_while_the_server_is_away_and_hands_back_when_it_returns(
-    browser: Browser, digits_bundle: Path
+    browser: Browser, digits_bundle: Path, tmp_path: Path
 ) -> None:
+    kept = ("--feedback", str(tmp_path))
     with browser.new_context(device_scale_factor=2, service_workers="block") as context:
         page = context.new_page()
-        lend_bundle(page, digits_bundle)
-        with served(digits_bundle) as url:
+        with served(digits_bundle, *kept) as url:
             page.goto(url)
             ready_to_stand_in(page)
         draw(page, SEVEN)
@@ -59,7 +61,7 @@ def test_the_page_answers_while_the_server_is_away_and_hands_back_when_it_return
         expect(page.locator("#problem")).to_be_hidden()
         keep(page, "away")
         port = url.rpartition(":")[2]
-        with served(digits_bundle, "--port", port):
+        with served(digits_bundle, *kept, "--port", port):
             expect(page.locator("#status")).to_have_text("ready", timeout=20_000)
             draw(page, [[(0.52, 0.5), (0.58, 0.5)]])
             expect(page.locator("#here")).to_be_hidden()
@@ -67,9 +69,7 @@ def test_the_page_answers_while_the_server_is_away_and_hands_back_when_it_return
 
 
 @pytest.mark.parametrize("status", [502, 503, 504])
-def test_a_server_that_cannot_answer_now_is_stood_in_for(page: Page, digits_bundle: Path, status: int) -> None:
-    lend_bundle(page, digits_bundle)
-    page.reload()
+def test_a_server_that_cannot_answer_now_is_stood_in_for(page: Page, status: int) -> None:
     ready_to_stand_in(page)
     page.route("**/v1/predict", lambda route: route.fulfill(status=status, body="gone"))
     draw(page, SEVEN)
@@ -80,7 +80,6 @@ def test_a_server_that_cannot_answer_now_is_stood_in_for(page: Page, digits_bund
 def test_the_kept_page_and_model_come_up_without_the_server(browser: Browser, digits_bundle: Path) -> None:
     with browser.new_context() as context:
         page = context.new_page()
-        lend_bundle(page, digits_bundle)
         with served(digits_bundle) as url:
             page.goto(url)
             ready_to_stand_in(page)
@@ -159,7 +158,7 @@ def test_a_key_is_asked_for_once(browser: Browser, digits_bundle: Path) -> None:
 
         def note(route: Route) -> None:
             keys.append(route.request.headers.get("authorization"))
-            route.fulfill(status=404)
+            route.continue_()
 
         page.route("**/v1/bundles/**", note)
         page.fill("#key", "sesame")
@@ -173,12 +172,12 @@ def test_a_key_is_asked_for_once(browser: Browser, digits_bundle: Path) -> None:
         assert bodies and set(keys) == {"Bearer sesame"}
 
 
-def test_a_model_behind_a_key_is_not_kept_past_the_page(page: Page, digits_bundle: Path) -> None:
-    page.evaluate("sessionStorage.setItem('key', 'sesame')")
-    lend_bundle(page, digits_bundle)
-    page.reload()
-    ready_to_stand_in(page)
-    assert page.evaluate("caches.match(`/v1/bundles/${localStorage.getItem('spare')}/model.onnx`)") is None
-    away(page)
-    draw(page, SEVEN)
-    expect(page.locator("#here")).to_contain_text(HERE)
+def test_a_model_behind_a_key_is_not_kept_past_the_page(browser: Browser, digits_bundle: Path) -> None:
+    with served(digits_bundle, env={"PILEUS_API_KEY": "sesame"}) as url, opened(browser, url) as page:
+        page.fill("#key", "sesame")
+        page.click("#key-form button")
+        ready_to_stand_in(page)
+        assert page.evaluate("caches.match(`/v1/bundles/${localStorage.getItem('spare')}/model.onnx`)") is None
+        away(page)
+        draw(page, SEVEN)
+        expect(page.locator("#here")).to_contain_text(HERE)

@@ -23,7 +23,7 @@ from PIL import Image
 from pileus.bundles import load
 from pileus.preprocessing.strokes import rasterise
 from pileus.serving.batching import Admission
-from pileus.serving.pages import read_pages
+from pileus.serving.pages import bundle_pages, read_pages
 from pileus.serving.requests import Limits
 from pileus.serving.server import ServeOptions, running
 from pileus.serving.service import Settings
@@ -97,6 +97,24 @@ def test_a_prediction_has_the_promised_shape(client: httpx.Client, bundle_folder
     assert item["box"] == [10, 10, 80, 85]
     assert list(item["probabilities"]) == list("0123456789")
     assert response.headers["cache-control"] == "no-store"
+    assert re.fullmatch(r"total;dur=\d+\.\d\d", response.headers["server-timing"])
+
+
+def test_a_browser_may_fetch_the_model(bundle_folder: Path) -> None:
+    bundle = load(bundle_folder)
+    options = ServeOptions(port=0, api_key="sesame")
+    with running(bundle, options) as url, httpx.Client(base_url=url, timeout=20) as client:
+        pages = bundle_pages(bundle.manifest, bundle.onnx)
+        assert len(pages) == 2
+        for path, page in pages.items():
+            problem_of(client.get(path), 401)
+            known = {"Authorization": "Bearer sesame"}
+            found = client.get(path, headers=known)
+            assert found.content == page.body and "immutable" in found.headers["cache-control"]
+            assert found.headers["cache-control"].startswith("private")
+            again = client.get(path, headers={**known, "If-None-Match": found.headers["etag"]})
+            assert again.status_code == 304 and again.content == b""
+        problem_of(client.get("/v1/bundles/0000/model.json", headers=known), 404)
 
 
 def test_models(client: httpx.Client, bundle_folder: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pileus.bundles import load
+from pileus.bundles import Bundle, load
 from pileus.serving.connection import Bounds
 from pileus.serving.server import ServeOptions, running
 from tests.unit.serving.conftest import GatedBundle
@@ -275,3 +275,27 @@ def test_more_connections_than_are_let_in_wait(bundle_folder: Path) -> None:
         first.close()
         third.settimeout(10)
         assert Answers().read(third, 1).statuses == [200]
+
+
+def test_great_answers_have_a_bound_together_until_they_are_read(bundle_folder: Path) -> None:
+    bundle = load(bundle_folder)
+    path = f"/v1/bundles/{bundle.version}/model.onnx".encode()
+    fetch = b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % path
+    size = 9_000_000  # more than the buffers of a loopback socket hold
+    large = Bundle(bundle.manifest, bundle.onnx)
+    large.onnx = bytes(size)
+    options = ServeOptions(port=0, body_memory_bytes=size + 100_000)
+    with running(large, options) as url, connected(url) as second:
+        first = socket.socket()
+        first.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        first.connect(second.getpeername())
+        with first:
+            first.settimeout(20)
+            first.sendall(fetch)
+            first.recv(1)
+            second.sendall(fetch)
+            assert Answers().read(second, 1).statuses == [429]
+        while True:
+            second.sendall(fetch)
+            if Answers().read(second, 1).statuses == [200]:
+                break

@@ -291,3 +291,17 @@ def test_no_torch_is_mapped_anywhere(bundle_folder: Path) -> None:
 def _only_on_linux() -> None:
     if sys.platform != "linux":
         pytest.skip("names and descriptors of processes are those of Linux")
+
+
+def test_a_correction_reaches_the_front_that_answered(bundle_folder: Path, tmp_path: Path) -> None:
+    """Each new connection is one of the fronts'; together they have come to both."""
+    with crew(bundle_folder, "--processes", "4", "--feedback", str(tmp_path / "kept")) as server:
+        assert len(server.fronts()) == 2
+        answer = httpx.post(f"{server.url}/v1/predict", content=bytes(784), headers=RAW, timeout=WAIT_S)
+        correction = {"request_id": answer.json()["request_id"], "item": 0, "label": "7"}
+        for _ in range(12):
+            kept = httpx.post(f"{server.url}/v1/feedback", json=correction, timeout=WAIT_S)
+            assert kept.status_code == 202
+        unknown = httpx.post(f"{server.url}/v1/feedback", json={**correction, "request_id": "none"}, timeout=WAIT_S)
+        assert unknown.status_code == 404
+    assert len(list((tmp_path / "kept" / "corrections").iterdir())) == 1

@@ -38,7 +38,7 @@ _SOURCES = """SOURCE is one of
   a folder with one folder of pictures (PNG, JPEG) per class, or train/, validation/, test/ of such
   a folder with MNIST-style idx files, plain or .gz, or with CIFAR-10 python batches, plain or .xz
   a manifest: .csv or .jsonl with path and label, optionally split and id
-  a record set that Pileus wrote
+  a record set that Pileus wrote, or the corrections that `pileus serve --feedback` keeps
   TFRecord files of others (tf.train.Example with a picture and a label), one or a folder of them
   embedded:digits, embedded:strokes
 Samples without a split get one by the hash of their id: 70 % train, 10 % validation, 20 % test."""

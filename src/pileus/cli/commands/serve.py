@@ -49,6 +49,11 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="S",
         help="go on serving so long after a signal (default: %(default)s)",
     )
+    parser.add_argument(
+        "--feedback",
+        metavar="PLACE",
+        help="folder or URI that keeps corrections of answers, which `pileus train --data PLACE` learns from",
+    )
     parser.add_argument("--log-requests", action="store_true", help="one line of JSON a request, on the standard error")
     parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: %(default)s)")
     parser.set_defaults(call=serve)
@@ -62,6 +67,7 @@ def serve(args: argparse.Namespace, console: Console) -> int:
         allow_anonymous=args.allow_anonymous,
         processes=args.processes,
         grace_s=args.grace,
+        feedback=args.feedback,
         log_requests=args.log_requests,
     )
     if options.asked_key is not None:

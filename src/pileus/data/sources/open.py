@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from pileus.data.sources import cifar, digits, folder, idx, manifest, records, strokes, tfrecord, tfrecord_files
+from pileus.data.sources import (
+    cifar,
+    digits,
+    feedback,
+    folder,
+    idx,
+    manifest,
+    records,
+    strokes,
+    tfrecord,
+    tfrecord_files,
+)
 from pileus.data.sources.ports import ListedSource
 from pileus.data.sources.tfrecord import ImageFeatures
 from pileus.errors import SourceError, UsageError
@@ -18,7 +29,7 @@ EMBEDDED: dict[str, Callable[[], ListedSource]] = {
     "digits": digits.open_digits,
     "strokes": strokes.open_strokes,
 }
-KINDS = ("auto", idx.KIND, cifar.KIND, folder.KIND, manifest.KIND, records.KIND, tfrecord.KIND)
+KINDS = ("auto", idx.KIND, cifar.KIND, folder.KIND, manifest.KIND, records.KIND, tfrecord.KIND, feedback.KIND)
 
 _FOLDER_MANIFESTS = tuple(f"manifest{suffix}" for suffix in manifest.SUFFIXES)
 
@@ -26,9 +37,9 @@ _FOLDER_MANIFESTS = tuple(f"manifest{suffix}" for suffix in manifest.SUFFIXES)
 def open_source(place: str, kind: str = "auto", features: ImageFeatures | None = None) -> ListedSource:
     """The labelled images at `place`; `source.kind` says what they were taken for.
 
-    `place` is a path, a `file:` URI, `embedded:NAME`, or any store's URI of a record set; `kind` one of KINDS;
-    `features` where TFRecord files have unusual ones. UsageError for an unknown kind or name, SourceError for input
-    that cannot be used.
+    `place` is a path, a `file:` URI, `embedded:NAME`, or any store's URI of a record set or of feedback; `kind` one of
+    KINDS; `features` where TFRecord files have unusual ones. UsageError for an unknown kind or name, SourceError for
+    input that cannot be used.
     """
     if features is None or features == ImageFeatures():
         return _open(place, kind)
@@ -51,8 +62,12 @@ def _open(place: str, kind: str) -> ListedSource:
     if separator and scheme == "embedded":
         return _open_embedded(rest, kind)
     if is_remote(place) or (separator and scheme == "memory"):
+        if kind == feedback.KIND:
+            return feedback.open_feedback(place)
         if kind not in ("auto", records.KIND):
-            raise UsageError(f"in {scheme}: only record sets are sources (got --kind {kind}); copy it to a folder.")
+            raise UsageError(
+                f"in {scheme}: only record sets and feedback are sources (got --kind {kind}); copy it to a folder."
+            )
         return records.open_record_source(place)
     if separator and len(scheme) > 1 and "/" not in scheme and scheme != "file":
         raise UsageError(f"a source is a path, file: URI or embedded:NAME (got {place!r}); copy it to a folder.")
@@ -75,6 +90,8 @@ def detect_kind(path: Path) -> str:
     names = _names(path)
     if (MANIFEST_KEY in names and INDEX_KEY in names) or any(SHARD_KEY.fullmatch(name) for name in names):
         return records.KIND
+    if feedback.HEAD_KEY in names:
+        return feedback.KIND
     if idx.find_images(path):
         return idx.KIND
     if cifar.find_batches(path):
@@ -134,6 +151,7 @@ _OPENERS: dict[str, Callable[[Path], ListedSource]] = {
     folder.KIND: _needs_folder(folder.open_folder),
     manifest.KIND: _open_manifest,
     tfrecord.KIND: tfrecord.open_tfrecords,
+    feedback.KIND: _needs_folder(lambda path: feedback.open_feedback(str(path))),
     records.KIND: _needs_folder(lambda path: records.open_record_source(str(path))),
 }
 

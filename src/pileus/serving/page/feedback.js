@@ -2,10 +2,10 @@
 
 import { selectedItem } from "./answers.js";
 import { $, element } from "./elements.js";
-import { forSession } from "./memory.js";
 import { correct } from "./server.js";
 
 let answer = null;
+let isKept = false;
 
 export function setUpFeedback() {
   $("feedback").addEventListener("submit", async (event) => {
@@ -14,10 +14,16 @@ export function setUpFeedback() {
   });
 }
 
+// Whether the server keeps corrections, as /v1/models says.
+export function allowFeedback(isAllowed) {
+  isKept = isAllowed;
+  offerFeedback(answer);
+}
+
 export function offerFeedback(given) {
   answer = given;
   $("thanks").textContent = "";
-  $("feedback").hidden = !given || given.isLocal || forSession.get("corrections") === "none";
+  $("feedback").hidden = !given || given.isLocal || !isKept;
   if ($("feedback").hidden) return;
   $("correct-label").textContent = given.items.length > 1 ? "The chosen one is wrong: it was" : "This is wrong: it was";
   const names = Object.keys(given.items[0].probabilities);
@@ -29,11 +35,10 @@ export function offerFeedback(given) {
 async function send(label) {
   const of = answer;
   try {
-    const isKept = await correct(of.request_id, selectedItem(), label);
+    await correct(of.request_id, selectedItem(), label);
     if (of !== answer) return;
     $("feedback").hidden = true;
-    $("thanks").textContent = isKept ? `Thank you: noted as ${label}.` : "This server keeps no corrections.";
-    if (!isKept) forSession.set("corrections", "none");
+    $("thanks").textContent = `Thank you: noted as ${label}.`;
   } catch (error) {
     $("thanks").textContent = `Not noted. ${error.message}`;
   }

@@ -3,7 +3,7 @@
 import * as answers from "./answers.js";
 import { Drawing, HEIGHT, WIDTH } from "./drawing.js";
 import { $ } from "./elements.js";
-import { offerFeedback, setUpFeedback } from "./feedback.js";
+import { allowFeedback, offerFeedback, setUpFeedback } from "./feedback.js";
 import { History } from "./history.js";
 import { drawCursor, drawStrokes } from "./ink.js";
 import { Keys } from "./keys.js";
@@ -173,7 +173,8 @@ function recall(asked, given) {
 
 // The model
 
-function fitModel({ classes, input }) {
+function fitModel({ classes, input, feedback }) {
+  allowFeedback(feedback);
   $("key-form").hidden = true;
   const isPicture = input.kind === "picture";
   canvas.hidden = $("undo").hidden = $("redo").hidden = $("tools").hidden = $("live-choice").hidden = isPicture;

@@ -54,19 +54,17 @@ export async function predict({ strokes, blob }, signal) {
   return { ...answer, serverMs: total(response.headers.get("Server-Timing")) };
 }
 
-// False where this server keeps no corrections.
+// Raises Refused, Away.
 export async function correct(requestId, item, label) {
   const response = await ask("/v1/feedback", {
     method: "POST",
     body: JSON.stringify({ request_id: requestId, item, label }),
     headers: { "Content-Type": "application/json" },
   });
-  if (response.status === 404 || response.status === 405) return false;
   if (!response.ok) {
     const problem = await response.json().catch(() => ({}));
     throw new Refused(response.status, reason(problem));
   }
-  return true;
 }
 
 // ready, starting, draining, waiting or away.
