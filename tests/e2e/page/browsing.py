@@ -114,6 +114,15 @@ def by_press(page: Page) -> None:
     page.locator("#live").uncheck()
 
 
+def forget_model(page: Page) -> None:
+    """The page comes up anew and can not answer by itself."""
+    page.wait_for_function("() => localStorage.getItem('spare')")
+    page.evaluate("async () => { localStorage.removeItem('spare'); await caches.delete('pileus-model'); }")
+    page.route("**/v1/bundles/**", lambda route: route.fulfill(status=404))
+    page.reload()
+    expect(page.locator("#status")).to_have_text("ready")
+
+
 def answering(change: Callable[[dict[str, Any]], None], **headers: str) -> Callable[[Route], None]:
     """A route that changes what the server answers."""
 

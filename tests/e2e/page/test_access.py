@@ -62,7 +62,7 @@ def test_axe_finds_no_fault(page: Page) -> None:
     page.click("#predict")
     expect(page.locator("#items button")).to_have_count(3)
     assert faults(page) == []
-    page.route("**/v1/predict", lambda route: route.abort("connectionrefused"))
+    page.route("**/v1/predict", lambda route: route.fulfill(status=500, json={"detail": "the server failed."}))
     page.click("#predict")
     expect(page.locator("#problem")).to_be_visible()
     assert faults(page) == []

@@ -16,6 +16,7 @@ from tests.e2e.page.browsing import (
     asked,
     by_press,
     draw,
+    forget_model,
     ink,
     keep,
     needs_browser,
@@ -249,6 +250,7 @@ def test_a_problem_is_told_in_plain_words(page: Page, status: int, words: str) -
     def refuse(route: Route) -> None:
         route.fulfill(status=status, json=problem, content_type="application/problem+json")
 
+    forget_model(page)
     page.route("**/v1/predict", refuse)
     draw(page, SEVEN)
     page.click("#predict")

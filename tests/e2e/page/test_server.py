@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.e2e.page.browsing import ONE, SEVEN, answering, asked, draw, keep, needs_browser, opened
+from tests.e2e.page.browsing import ONE, SEVEN, answering, asked, draw, forget_model, keep, needs_browser, opened
 from tests.e2e.serving import served
 
 pytestmark = needs_browser
@@ -30,17 +30,13 @@ def ready_to_stand_in(page: Page) -> None:
     page.wait_for_function("() => localStorage.getItem('spare')")
 
 
-def test_without_a_model_of_its_own_the_page_says_that_the_server_has_gone(browser: Browser, server: str) -> None:
-    with browser.new_context(service_workers="block") as context:
-        page = context.new_page()
-        page.route("**/v1/bundles/**", lambda route: route.fulfill(status=404))
-        page.goto(server)
-        expect(page.locator("#status")).to_have_text("ready")
-        away(page)
-        draw(page, SEVEN)
-        page.click("#predict")
-        expect(page.locator("#problem")).to_contain_text("cannot be reached")
-        expect(page.locator("#status")).to_have_text("not reached")
+def test_without_a_model_of_its_own_the_page_says_that_the_server_has_gone(page: Page) -> None:
+    forget_model(page)
+    away(page)
+    draw(page, SEVEN)
+    page.click("#predict")
+    expect(page.locator("#problem")).to_contain_text("cannot be reached")
+    expect(page.locator("#status")).to_have_text("not reached")
 
 
 def test_the_page_answers_while_the_server_is_away_and_hands_back_when_it_returns(
