@@ -140,7 +140,7 @@ def test_what_is_served_is_what_is_predicted(trained: dict[str, Any], photograph
     files = [photographs / name / "05.jpg" for name in TINTS]
     predicted = here(capsys, "predict", trained["uri"], *files, "--json")
     assert predicted.code == 0, predicted.err
-    answers = json.loads(predicted.out)
+    answers = [answer["items"][0] for answer in json.loads(predicted.out)]
     assert [answer["label"] for answer in answers] == list(TINTS)
     with served(trained["bundle"].removeprefix("file:")) as url:
         for file, answer in zip(files, answers, strict=True):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import httptools
 
 LIVE = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+METRICS = LIVE.replace(b"/livez", b"/metrics")
 
 
 def connected(url: str) -> socket.socket:
@@ -80,3 +81,12 @@ def asked(url: str, request: bytes) -> Answers:
         connection.sendall(request)
         connection.shutdown(socket.SHUT_WR)
         return Answers().feed(everything(connection))
+
+
+def until_told(connection: socket.socket, line: bytes) -> None:
+    """Ask for the metrics until they have the line; they are noted some times a second."""
+    for _ in range(20_000):
+        connection.sendall(METRICS)
+        if line in Answers().read(connection, 1).bodies[0].splitlines():
+            return
+    raise AssertionError(f"{line.decode()} was never told")

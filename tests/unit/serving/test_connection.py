@@ -15,7 +15,7 @@ from pileus.bundles import Bundle, load
 from pileus.serving.connection import Bounds
 from pileus.serving.server import ServeOptions, running
 from tests.unit.serving.conftest import GatedBundle
-from tests.unit.serving.sockets import LIVE, Answers, asked, connected, everything, posted
+from tests.unit.serving.sockets import LIVE, Answers, asked, connected, everything, posted, until_told
 
 BLANK = bytes(784)
 
@@ -228,10 +228,9 @@ def test_a_client_that_is_gone_while_it_waits_costs_nothing(gated: GatedBundle) 
             assert gated.entered.wait(10)
             with connected(url) as leaving:
                 leaving.sendall(posted(BLANK))
+                until_told(kept, b"pileus_queue_images 1")
                 leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
-            for _ in range(2):  # the other's request was read by the first answer, and its end by the second
-                kept.sendall(LIVE)
-                assert Answers().read(kept, 1).statuses == [200]
+            until_told(kept, b"pileus_connections 2")
             gated.sizes.clear()
             gated.gate.set()
             assert Answers().read(first, 1).statuses == [200]
