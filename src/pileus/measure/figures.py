@@ -13,7 +13,7 @@ import re
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -291,3 +291,32 @@ def _as_element(document: str, name: str, label: str) -> str:
 
     svg = re.sub(r"<[^>]*>", adapted, document[document.index("<svg") :])
     return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" class="figure-{name}" ', 1)
+
+
+class Spreads(Protocol):
+    """Of a figure over several rounds."""
+
+    @property
+    def median(self) -> float: ...
+
+    @property
+    def min(self) -> float: ...
+
+    @property
+    def max(self) -> float: ...
+
+
+def draw_medians(axes: Axes, places: Sequence[float], spreads: Sequence[Spreads], colour: str, name: str) -> None:
+    """A line of medians, with bars from the least to the greatest round."""
+    axes.errorbar(
+        places,
+        [spread.median for spread in spreads],
+        yerr=[
+            [spread.median - spread.min for spread in spreads],
+            [spread.max - spread.median for spread in spreads],
+        ],
+        marker="o",
+        capsize=3,
+        color=colour,
+        label=name,
+    )

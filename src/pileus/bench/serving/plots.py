@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from pileus.bench.serving.analysis import BOUND_MS, Analysis, Figures
 from pileus.bench.serving.bodies import Kind
 from pileus.bench.serving.design import Crowd, Stream
-from pileus.bench.spread import Spread
-from pileus.measure.figures import COLOURS, INK, drawn
+from pileus.measure.figures import COLOURS, INK, draw_medians, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,7 +43,7 @@ def latencies(body: Kind, figures: Sequence[Figures]) -> str:
             "p99.9": [each.p999_ms for each in figures],
         }
         for place, (name, spreads) in enumerate(quantiles.items()):
-            _line(axes, rates, [spread for spread in spreads if spread is not None], COLOURS[place], name)
+            draw_medians(axes, rates, [spread for spread in spreads if spread is not None], COLOURS[place], name)
         axes.axhline(BOUND_MS, color=INK, linewidth=0.8, alpha=0.5, linestyle="--")
         _log_ms(axes)
         axes.set_xlim(left=0)
@@ -63,7 +62,7 @@ def goodputs(figures: Sequence[Figures]) -> str:
         for place, body in enumerate(dict.fromkeys(each.cell.body for each in figures)):
             mine = [each for each in figures if each.cell.body == body]
             rates = [each.asked_per_s or 0.0 for each in mine]
-            _line(axes, rates, [each.goodput for each in mine], COLOURS[place], body)
+            draw_medians(axes, rates, [each.goodput for each in mine], COLOURS[place], body)
         axes.set_xlim(left=0)
         axes.set_ylim(bottom=0)
         axes.set_xlabel("requests asked a second")
@@ -84,7 +83,8 @@ def of_crowds(figures: Sequence[Figures]) -> str:
                 lines.setdefault(f"{each.cell.body}, {pause}", []).append((level.users, each))
         for place, (name, mine) in enumerate(lines.items()):
             colour, users = COLOURS[place % len(COLOURS)], [float(count) for count, _ in mine]
-            _line(axes, users, [each.p99_ms for _, each in mine if each.p99_ms is not None], colour, f"{name}: p99")
+            spreads = [each.p99_ms for _, each in mine if each.p99_ms is not None]
+            draw_medians(axes, users, spreads, colour, f"{name}: p99")
             medians = [each.p50_ms.median for _, each in mine if each.p50_ms is not None]
             axes.plot(users, medians, color=colour, linestyle=":", alpha=0.8, label=f"{name}: p50")
         _log_ms(axes)
@@ -96,22 +96,6 @@ def of_crowds(figures: Sequence[Figures]) -> str:
         axes.figure.legend(loc="outside right upper")
 
     return drawn("crowds", "Latency on the number of users", draw, size=(8.0, 4.2))
-
-
-def _line(axes: Axes, places: Sequence[float], spreads: Sequence[Spread], colour: str, name: str) -> None:
-    """Medians, with bars from the least to the greatest round."""
-    axes.errorbar(
-        places,
-        [spread.median for spread in spreads],
-        yerr=[
-            [spread.median - spread.min for spread in spreads],
-            [spread.max - spread.median for spread in spreads],
-        ],
-        marker="o",
-        capsize=3,
-        color=colour,
-        label=name,
-    )
 
 
 def _log_ms(axes: Axes) -> None:

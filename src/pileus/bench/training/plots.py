@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pileus.bench.training.analysis import Analysis, Figures, Rates
 from pileus.bench.training.design import Contender
 from pileus.bench.training.results import Done
-from pileus.measure.figures import COLOURS, INK, drawn
+from pileus.measure.figures import COLOURS, INK, draw_medians, drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -83,18 +83,8 @@ def scaling(figures: Sequence[Figures]) -> str:
         axes.plot([1, most], [1, most], color=INK, linewidth=0.8, alpha=0.5, linestyle="--", label="as many times")
         for place, ((model, strategy), mine) in enumerate(lines.items()):
             spreads = [each.speedup for each in mine if each.speedup is not None]
-            axes.errorbar(
-                [each.contender.workers for each in mine],
-                [spread.median for spread in spreads],
-                yerr=[
-                    [spread.median - spread.min for spread in spreads],
-                    [spread.max - spread.median for spread in spreads],
-                ],
-                marker="o",
-                capsize=3,
-                color=COLOURS[place % len(COLOURS)],
-                label=f"{model}, {strategy}",
-            )
+            workers = [each.contender.workers for each in mine]
+            draw_medians(axes, workers, spreads, COLOURS[place % len(COLOURS)], f"{model}, {strategy}")
         axes.set_ylim(bottom=0)
         axes.locator_params(axis="x", integer=True, min_n_ticks=1)
         axes.set_xlabel("workers")
