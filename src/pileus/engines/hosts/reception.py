@@ -7,11 +7,8 @@ import socket
 import threading
 import time
 
-from pileus.engines.cluster.environment import Address, Cluster
-from pileus.engines.cluster.handshake import Arrival, Rejected, answer
-from pileus.errors import MissingService
+from pileus.engines.hosts.handshake import Arrival, Door, Rejected, answer
 
-_BACKLOG = 512
 _MOST_CALLERS = 64
 """At once, strangers among them; later ones wait in the backlog of the system."""
 _MOST_WAITING = 4096
@@ -19,27 +16,16 @@ _END_DEADLINE_S = 10.0
 _PAUSE_S = 0.05
 
 
-def listening(address: Address, whose: str) -> socket.socket:
-    """MissingService where the port cannot be had."""
-    try:
-        return socket.create_server((address.interface, address.port), backlog=_BACKLOG)
-    except OSError as error:
-        raise MissingService(
-            f"{whose} listens at port {address.port}, which cannot be had: {error.strerror}; "
-            "end what holds it (another run?), or name another port in TF_CONFIG on every host."
-        ) from error
-
-
 class Reception:
     """Agents that have called are taken from `arrivals`, in the order of their coming."""
 
-    def __init__(self, cluster: Cluster, secret: bytes) -> None:
+    def __init__(self, ear: socket.socket, door: Door) -> None:
+        """Takes over the listening socket."""
         self.arrivals: queue.Queue[Arrival | Rejected] = queue.Queue(maxsize=_MOST_WAITING)
-        self._cluster = cluster
-        self._secret = secret
+        self._door = door
         self._room = threading.BoundedSemaphore(_MOST_CALLERS)
         self._closed = threading.Event()
-        self._socket = listening(cluster.addresses[cluster.task], f"the chief of a cluster ({cluster.task})")
+        self._socket = ear
         self._thread = threading.Thread(target=self._accept, name="reception")
         self._thread.start()
 
@@ -70,7 +56,7 @@ class Reception:
 
     def _hear(self, connection: socket.socket) -> None:
         try:
-            arrival = answer(connection, self._cluster, self._secret)
+            arrival = answer(connection, self._door)
             try:
                 self.arrivals.put_nowait(arrival)
             except queue.Full:

@@ -1,8 +1,7 @@
-"""What the chief's host and another host of its cluster say to each other, one MessagePack document each."""
+"""What the chief of a gang and a host that serves it say to each other, one MessagePack document each."""
 
 from __future__ import annotations
 
-from pileus.engines.cluster.environment import Task
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Job, Order, Report
 from pileus.spec.values import Spec
@@ -11,10 +10,12 @@ from pileus.spec.values import Spec
 class Call(Spec, tag=True, frozen=True, kw_only=True):
     """Agent to chief, in answer to its challenge: who calls, with a challenge of its own and its proof."""
 
-    task: Task
-    cluster: str
-    """Fingerprint: both must have been told of the same cluster."""
-    version: str
+    name: str
+    group: str
+    """A word of those who belong together: both must have been told the same."""
+    pileus: str
+    torch: str
+    """Versions: other arithmetic would end with other weights."""
     cores: int
     challenge: bytes
     proof: bytes

@@ -7,16 +7,16 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pileus.engines.cluster.environment import Cluster, parse, printed
-from pileus.engines.cluster.handshake import Arrival, Rejected, answer, call
-from pileus.engines.cluster.link import Link
-from pileus.engines.cluster.messages import Gone, ToChief
-from pileus.engines.cluster.secret import proof, read_secret
+from pileus.engines.hosts import handshake
+from pileus.engines.hosts.address import Address
+from pileus.engines.hosts.handshake import Arrival, Caller, Door, Rejected, answer, call
+from pileus.engines.hosts.link import Link
+from pileus.engines.hosts.messages import Gone, ToChief
+from pileus.engines.hosts.secret import proof
 from pileus.errors import UsageError
 
 SECRET = b"0123456789abcdef"
@@ -33,18 +33,26 @@ def pair() -> Iterator[Pair]:
     far.close()
 
 
-def clusters(server: socket.socket) -> tuple[Cluster, Cluster]:
-    """As its chief and as its worker see it."""
-    texts = printed([f"127.0.0.1:{server.getsockname()[1]}", "127.0.0.1:1"])
-    return parse(texts["chief 0"]), parse(texts["worker 0"])
+CALLER = Caller("host 7", "ours", SECRET, 3)
 
 
-def answered(server: socket.socket, cluster: Cluster, secret: bytes) -> list[Any]:
+def objection(name: str, group: str) -> str | None:
+    return None if (name, group) == ("host 7", "ours") else f"{name} of {group} is no host of ours"
+
+
+DOOR = Door(SECRET, objection)
+
+
+def address(server: socket.socket) -> Address:
+    return Address(*server.getsockname())
+
+
+def answered(server: socket.socket) -> list[Any]:
     """What the chief makes of the next caller, once the returned thread has ended."""
     found: list[Any] = []
 
     def run() -> None:
-        found.append(answer(server.accept()[0], cluster, secret))
+        found.append(answer(server.accept()[0], DOOR))
 
     thread = threading.Thread(target=run)
     thread.start()
@@ -53,13 +61,12 @@ def answered(server: socket.socket, cluster: Cluster, secret: bytes) -> list[Any
 
 def test_two_who_know_the_secret_understand_each_other() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        chief, worker = clusters(server)
-        thread, found = answered(server, chief, SECRET)
-        link = call(worker, SECRET, 3, time.monotonic() + 5)
+        thread, found = answered(server)
+        link = call(address(server), CALLER, time.monotonic() + 5)
         thread.join()
         (arrival,) = found
         assert isinstance(arrival, Arrival)
-        assert (str(arrival.task), arrival.cores) == ("worker 0", 3)
+        assert (arrival.name, arrival.cores) == ("host 7", 3)
         link.send(Gone(gang=7))
         link.send(Gone(gang=8))
         heard: list[Any] = []
@@ -74,10 +81,9 @@ def test_two_who_know_the_secret_understand_each_other() -> None:
 @pytest.mark.parametrize("theirs", [b"another secret, as long", b""])
 def test_another_secret_is_refused_on_both_sides(theirs: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        chief, worker = clusters(server)
-        thread, found = answered(server, chief, SECRET)
-        with pytest.raises(UsageError, match=r"refuses worker 0: its secret is another"):
-            call(worker, theirs, 1, time.monotonic() + 5)
+        thread, found = answered(server)
+        with pytest.raises(UsageError, match=r"refuses host 7: its secret is another"):
+            call(address(server), CALLER._replace(secret=theirs), time.monotonic() + 5)
         thread.join()
         (rejected,) = found
         assert isinstance(rejected, Rejected)
@@ -87,12 +93,11 @@ def test_another_secret_is_refused_on_both_sides(theirs: bytes) -> None:
 def test_a_chief_that_cannot_prove_itself_is_not_served() -> None:
     """One that takes every caller: it has no proof to show."""
     with socket.create_server(("127.0.0.1", 0)) as server:
-        _, worker = clusters(server)
 
         def pretend() -> None:
             from_agent, _ = server.accept()
             with from_agent:
-                from_agent.sendall(b"PLC1" + bytes(32))
+                from_agent.sendall(b"PLC2" + bytes(32))
                 from_agent.recv(4096)
                 welcome = b"\x82\xa4type\xa7Welcome\xa5proof\xc4\x20" + bytes(32)
                 from_agent.sendall(len(welcome).to_bytes(4, "little") + welcome)
@@ -100,25 +105,39 @@ def test_a_chief_that_cannot_prove_itself_is_not_served() -> None:
         thread = threading.Thread(target=pretend)
         thread.start()
         with pytest.raises(ConnectionError, match="it does not know the secret"):
-            call(worker, SECRET, 1, time.monotonic() + 5)
+            call(address(server), CALLER, time.monotonic() + 5)
         thread.join()
 
 
-def test_another_cluster_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [({"group": "theirs"}, "host 7 of theirs is no host of ours"), ({"name": "host 8"}, "host 8 of ours is no host")],
+)
+def test_who_knows_the_secret_and_belongs_elsewhere_is_refused(change: dict[str, Any], told: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        chief, worker = clusters(server)
-        other = parse(printed([str(worker.addresses[worker.chief]), "127.0.0.1:2"])["worker 0"])
-        thread, _ = answered(server, chief, SECRET)
-        with pytest.raises(UsageError, match="names another cluster"):
-            call(other, SECRET, 1, time.monotonic() + 5)
+        thread, _ = answered(server)
+        with pytest.raises(UsageError, match=told):
+            call(address(server), CALLER._replace(**change), time.monotonic() + 5)
+        thread.join()
+
+
+@pytest.mark.parametrize("library", ["pileus", "torch"])
+def test_other_versions_are_refused(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if it were another library to the caller than to the chief, which looks later."""
+    versions = {"pileus": ["0.0.1", "0.0.2"], "torch": ["0.0.1", "0.0.2"]}
+    versions[{"pileus": "torch", "torch": "pileus"}[library]] = ["3"] * 2
+    monkeypatch.setattr(handshake, "_version", lambda library: versions[library].pop(0))
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread, _ = answered(server)
+        with pytest.raises(UsageError, match=rf"it has {library} 0\.0\.1, and the chief 0\.0\.2; install the same"):
+            call(address(server), CALLER, time.monotonic() + 5)
         thread.join()
 
 
 @pytest.mark.parametrize("noise", [b"", b"GET / HTTP/1.1\r\n\r\n", b"\xff" * 64, bytes(64)])
 def test_a_stranger_is_hung_up_on(noise: bytes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        chief, _ = clusters(server)
-        thread, found = answered(server, chief, SECRET)
+        thread, found = answered(server)
         with socket.create_connection(server.getsockname()) as stranger:
             with contextlib.suppress(OSError):  # it may have been hung up on already
                 stranger.sendall(noise)
@@ -126,12 +145,11 @@ def test_a_stranger_is_hung_up_on(noise: bytes) -> None:
             thread.join()
         (rejected,) = found
         assert isinstance(rejected, Rejected)
-        assert rejected.task is None
+        assert rejected.name is None
 
 
 def test_what_is_no_chief_is_not_served() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
-        _, worker = clusters(server)
 
         def greet() -> None:
             caller, _ = server.accept()
@@ -140,8 +158,8 @@ def test_what_is_no_chief_is_not_served() -> None:
 
         thread = threading.Thread(target=greet)
         thread.start()
-        with pytest.raises(ConnectionError, match="no chief of a cluster"):
-            call(worker, SECRET, 1, time.monotonic() + 5)
+        with pytest.raises(ConnectionError, match="no chief of ours"):
+            call(address(server), CALLER, time.monotonic() + 5)
         thread.join()
 
 
@@ -186,21 +204,3 @@ def test_a_frame_may_come_in_pieces(pair: Pair) -> None:
     assert link.receive(ToChief) == []
     pair[0].sendall(content[10:])
     assert link.receive(ToChief) == [Gone(gang=1)]
-
-
-def test_a_secret_comes_from_a_variable_or_a_file(tmp_path: Path) -> None:
-    far = parse(printed(["10.0.0.1"])["chief 0"])
-    file = tmp_path / "secret"
-    file.write_text("from a file, with a newline\n")
-    assert read_secret(far, {"PILEUS_CLUSTER_SECRET": SECRET.decode()}) == SECRET
-    assert read_secret(far, {"PILEUS_CLUSTER_SECRET_FILE": str(file)}) == b"from a file, with a newline"
-    with pytest.raises(UsageError, match="cannot be read"):
-        read_secret(far, {"PILEUS_CLUSTER_SECRET_FILE": str(tmp_path / "none")})
-    with pytest.raises(UsageError, match=r"at least 16 bytes \(got 5\)"):
-        read_secret(far, {"PILEUS_CLUSTER_SECRET": "short"})
-
-
-def test_only_loopback_may_do_without_a_secret() -> None:
-    assert read_secret(parse(printed(["localhost", "127.0.0.1"])["chief 0"]), {}) == b""
-    with pytest.raises(UsageError, match="must share a secret"):
-        read_secret(parse(printed(["localhost", "10.0.0.1"])["chief 0"]), {})

@@ -15,7 +15,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.engines.cluster.secret import proof
+from pileus.engines.hosts.secret import proof
 
 _LENGTH = struct.Struct("<I")
 _PROOF_BYTES = 32
@@ -48,6 +48,11 @@ class Link:
 
     def fileno(self) -> int:
         return self._socket.fileno()
+
+    @property
+    def own_host(self) -> str:
+        """By what address the other end sees this host."""
+        return str(self._socket.getsockname()[0])
 
     def send(self, message: msgspec.Struct) -> None:
         """OSError where the other end is gone or takes nothing."""

@@ -7,7 +7,7 @@ import dataclasses
 import socket
 from collections.abc import Sequence
 
-from pileus.engines.cluster.environment import Address
+from pileus.engines.hosts.address import Address
 from pileus.engines.processes.gang import Gang, Home
 from pileus.engines.processes.memory import Memory
 from pileus.engines.processes.workers import Nursery
@@ -22,6 +22,8 @@ class Host:
     ear: socket.socket | None
     """Listens at the address, for the first of its ranks; None: that port serves the chief."""
     nursery: Nursery | None = None
+    is_place: bool = False
+    """Its machine may have others with one rank each, so ranks choose a GPU by their numbers in the gang."""
 
     def gang(self, job: Job, ranks: Sequence[int]) -> Gang:
         if self.nursery is not None and not self.nursery.is_alive:
@@ -33,8 +35,9 @@ class Host:
                 ears[ranks[0]] = self.ear
             memory = Memory.new()
             stack.callback(memory.close)
-            home = Home(self.address.host, ears)
-            return Gang(job, ranks, max(1, self.cores // max(1, len(ranks))), self.nursery, memory, home)
+            home = Home(self.address.host, ears, are_apart=self.is_place)
+            cores = max(1, self.cores // max(1, len(ranks)))
+            return Gang(job, ranks, cores, self.nursery, memory, home)
 
     def close(self) -> None:
         self._end_nursery()
