@@ -18,10 +18,10 @@ import json
 import subprocess
 import sys
 import tempfile
-import venv
 from pathlib import Path
 from typing import Any
 
+from peers import peers_environment
 from reading_peers import prepare
 from reading_peers.compare import BENCHMARKS, Bench, Entry, Result, entries, finalists, in_turn
 from reading_peers.job import PHOTOGRAPHS
@@ -30,17 +30,6 @@ from reading_peers.tables import Best, markdown, write_csv
 from record import spread, write_record
 
 PACKAGE = BENCHMARKS / "reading_peers"
-
-
-def peers_environment() -> str:
-    """Python of the environment of the peers, made where it is not there yet."""
-    folder = PACKAGE / ".venv"
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "-r", PACKAGE / "requirements.txt"], check=True)
-        (folder / "complete").touch()
-    return str(python)
 
 
 def prepared(scratch: Path, data: Path, tasks: list[Any], copies: int, peers_python: str) -> Bench:
@@ -105,7 +94,9 @@ def main() -> None:
     compared = entries(args.tasks, args.cores, args.peers)
     tried = tried_before(args.tried, compared) if args.tried else []
     with tempfile.TemporaryDirectory(dir=args.scratch) as scratch:
-        bench = prepared(Path(scratch), args.data, args.tasks, args.copies, args.peers_python or peers_environment())
+        bench = prepared(
+            Path(scratch), args.data, args.tasks, args.copies, args.peers_python or peers_environment(PACKAGE)
+        )
         tried = tried or in_turn(bench, compared, 1, part=args.part, say=say)
         final = in_turn(bench, finalists(compared, tried), args.rounds, part=1.0, say=say)
     for what, group in (("photographs", PHOTOGRAPHS), ("small-images", SMALL)):

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 import argparse
 import random
-import subprocess
 import sys
-import venv
 from typing import Any
 
+from peers import peers_environment
 from record import spread, write_record
 from serving_peers.contenders import BENCHMARKS, Bench, Contender, running, versions
 from serving_peers.search import Way, asked, greatest_rate
@@ -34,17 +33,6 @@ PACKAGE = BENCHMARKS / "serving_peers"
 WARM_S, TRY_S = 1.0, 3.0
 DISTRIBUTIONS = ["bentoml", "fastapi", "flask", "gunicorn", "litserve", "mosec", "onnxruntime", "ray", "uvicorn"]
 Result = dict[str, Any]
-
-
-def peers_environment() -> str:
-    """Python of the environment of the peers, made where it is not there yet."""
-    folder = PACKAGE / ".venv"
-    python = folder / "bin" / "python"
-    if not (folder / "complete").exists():
-        venv.create(folder, with_pip=True, clear=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "-r", PACKAGE / "requirements.txt"], check=True)
-        (folder / "complete").touch()
-    return str(python)
 
 
 def tried(bench: Bench, bodies: Bodies, peers: list[Peer]) -> list[Result]:
@@ -124,7 +112,7 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     bodies = bodies_of("raw", load(args.bundle), None)
-    python = args.peers_python or peers_environment()
+    python = args.peers_python or peers_environment(PACKAGE)
     bench = Bench(args.bundle, python, bodies.contents[0])
     peers = [peer for peer in PEERS if peer.name in {PILEUS, *args.peers}]
     rows = tried(bench, bodies, peers)

@@ -21,8 +21,9 @@ import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
+from peers import peers_environment
 from record import spread, write_record
-from serving_against_peers import peers_environment
+from serving_against_peers import PACKAGE
 
 from pileus.bench.serving.bodies import Bodies, Kind, bodies_of
 from pileus.bench.serving.load import Sent, Task, Users
@@ -102,7 +103,7 @@ def seen(args: argparse.Namespace) -> dict[str, list[Seen]]:
     bundle = load(args.bundle)
     kinds: tuple[Kind, ...] = ("strokes", "raw")
     strokes, raw = (bodies_of(kind, bundle, None) for kind in kinds)
-    python = args.peers_python or peers_environment()
+    python = args.peers_python or peers_environment(PACKAGE)
     found: dict[str, list[Seen]] = {}
     for _ in range(args.rounds):
         with served(args.bundle) as server:

@@ -202,11 +202,12 @@ def main() -> None:
     figures = figures_of(found, rates, args.target)
     print(json.dumps(figures, indent=2))
     if not args.no_record:
+        chosen = "The rate of each was chosen" if len(args.rates) > 1 else "One rate was given to all"
         says = (
             f"mnist_cnn on Fashion-MNIST, batch {BATCH_SIZE}, {WORKERS} workers or processes on {CORES} cores, up to "
-            f"{args.epochs} epochs. The rate of each was chosen, and the target is looked for, on a fixed tenth of the "
-            "train part. A protocol needs 2 x 4 x parameters bytes of a worker and step where it pushes a gradient and "
-            "pulls weights, and half of that as ring all-reduce of two."
+            f"{args.epochs} epochs. {chosen}, and the target is looked for, on a fixed tenth of the train part. A "
+            "protocol needs 2 x 4 x parameters bytes of a worker and step where it pushes a gradient and pulls "
+            "weights; ring all-reduce of two needs half of that."
         )
         print(write_record("time-to-accuracy", figures, {"rates": rates, "runs": _raw(found)}, says))
 

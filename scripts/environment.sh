@@ -58,7 +58,9 @@ for stamp in "$venv/.installed-$extras" "$venv/.installed-$extras,dev"; do
     if [ "$(cat "$stamp" 2>/dev/null)" = "$(fingerprint)" ]; then exit 0; fi
 done
 echo "environment: installing pileus[$extras] into $venv" >&2
-"$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+"$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-compile \
     -c constraints.txt -e ".[$extras]" ||
     fail "the installation failed (see above); a package index must be reachable, or PIP_FIND_LINKS name a folder of wheels"
+# pip would compile on one core, and not at all what is installed in place; what cannot be compiled is not imported.
+"$venv/bin/python" -m compileall -qq -j 0 "$venv/lib" src || true
 fingerprint >"$venv/.installed-$extras"

@@ -7,10 +7,11 @@
 # What is there already is left alone. Exit code 3 where something is missing and cannot be installed here.
 set -eu
 
-known='chromium axe nginx minio azurite hdfs tensorflow'
+known='chromium axe nginx minio azurite hdfs tensorflow ray dask spark'
 kept=${PILEUS_SERVICES:-${HOME:-/nonexistent}/.cache/pileus/services}
 here=$(cd "$(dirname "$0")" && pwd)
 hadoop=$kept/hadoop-3.4.1
+venv=$here/../.venv
 tensorflow=$kept/tensorflow-cpu-2.21.0
 
 is_there() { # name
@@ -22,6 +23,8 @@ is_there() { # name
     azurite) node --version && [ -d "$kept/azurite/node_modules/azurite" ] ;;
     hdfs) java -version && [ -d "$hadoop" ] ;;
     tensorflow) "$tensorflow/bin/python" --version ;;
+    ray | dask) "$venv/bin/python" -m pip show "$(library_of "$1")" ;;
+    spark) java -version && "$venv/bin/python" -m pip show pyspark ;;
     esac >/dev/null 2>&1
 }
 
@@ -30,6 +33,7 @@ debian_of() { # name: the packages of Debian that it needs and that are not ther
     chromium) echo chromium ;;
     nginx) echo nginx-light ;;
     axe | azurite) lacks npm && echo nodejs npm ;;
+    spark) lacks java && echo default-jre-headless ;;
     hdfs) lacks java && echo default-jre-headless; lacks mvn && echo maven ;;
     esac
     return 0
@@ -45,6 +49,7 @@ build() { # name: what Debian has not
             -DincludeScope=runtime "-DoutputDirectory=$hadoop.part" && mv "$hadoop.part" "$hadoop"
         ;;
     tensorflow) from_pip "$tensorflow" tensorflow-cpu==2.21.0 ;;
+    ray | dask | spark) beside_pileus "$(library_of "$1")" ;;
     esac
 }
 
@@ -63,6 +68,15 @@ from_pip() { # folder of an environment of its own, requirement
     "$python" -m venv --clear --without-pip "$1.part" &&
         "$python" -m pip --python "$1.part/bin/python" install --quiet --no-input --disable-pip-version-check "$2" &&
         rm -rf "$1" && mv "$1.part" "$1"
+}
+
+library_of() { # name of an engine
+    case $1 in dask) echo distributed ;; spark) echo pyspark ;; *) echo "$1" ;; esac
+}
+
+beside_pileus() { # library of an extra, at the version of constraints.txt
+    [ -x "$venv/bin/python" ] || fail "$1 is installed into .venv, which is not there; make it first: make test"
+    "$venv/bin/python" -m pip install --quiet --no-input --disable-pip-version-check -c "$here/../constraints.txt" "$1"
 }
 
 choose_python() { # one that the wheels are for

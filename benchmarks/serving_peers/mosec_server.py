@@ -18,7 +18,7 @@ class Digits(mosec.Worker):
         return data
 
     def forward(self, data: bytes | list[bytes]) -> bytes | list[bytes]:
-        return self._model.answers([data])[0] if isinstance(data, bytes) else self._model.answers(data)
+        return self._model.answers(data) if isinstance(data, list) else self._model.answers([data])[0]
 
     def serialize(self, data: bytes) -> bytes:
         return data

@@ -1,5 +1,6 @@
 """The `pileus` command, also as `python -m pileus`. Imports under guard, so that Ctrl-C at any time ends quietly."""
 
+import gc
 import sys
 
 
@@ -12,6 +13,8 @@ def run() -> int:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted.\n")
         return 130
+    finally:
+        gc.freeze()  # else the interpreter looks for garbage once more as it ends, with torch for most of a second
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Real servers for the contract suites, one of each for the whole session, started when first asked for."""
+"""What the contract suites share: an engine of processes, one for the whole session, started when first asked for."""
 
 from __future__ import annotations
 
@@ -6,24 +6,22 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.servers.azurite import azurite
-from tests.servers.hdfs import hdfs
-from tests.servers.minio import Minio, minio
+from pileus.engines.local.engine import LocalEngine
+from pileus.recipes.load import load_recipe
+from pileus.spec.job import Job
+from pileus.spec.resolve import resolve
+from tests.pictures import one_picture_for_all
+
+__all__ = ["one_picture_for_all"]
 
 
 @pytest.fixture(scope="session")
-def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
-    with minio(tmp_path_factory.mktemp("minio")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def azure_environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    with azurite(tmp_path_factory.mktemp("azurite")) as environment:
-        yield environment
-
-
-@pytest.fixture(scope="session")
-def hdfs_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with hdfs(tmp_path_factory.mktemp("hdfs")) as address:
-        yield address
+def local_engine() -> Iterator[LocalEngine]:
+    """Its first launch is behind it, so that what workers are forked from is there before a test begins."""
+    engine = LocalEngine()
+    try:
+        job = Job(run_uri="", records_uri="", spec=resolve(load_recipe("digits_cnn")), attempt=1, session="first")
+        engine.launch(job).end()
+        yield engine
+    finally:
+        engine.close()

@@ -6,7 +6,6 @@ P0: the same samples at each step. P1: the same weights, bit for bit, for any en
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from pileus.operations.runs import find_run, verify_run
 from pileus.operations.train import TrainResult, resume, train
 from pileus.recipes.load import load_recipe
 from pileus.runs.life.events import Lost
+from pileus.runs.usage import read_usage
 from pileus.spec.job import Failed, Fault, Job, Joined, Peers, Stop, Stopped
 from pileus.spec.resolve import parse_setting, resolve
 from pileus.spec.run import RunSpec
@@ -47,10 +47,8 @@ def reference(runs: str) -> TrainResult:
 
 
 @pytest.fixture(params=ENGINES)
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    chosen = connect(str(request.param))
-    yield chosen
-    chosen.close()
+def engine(request: pytest.FixtureRequest, local_engine: Engine) -> Engine:
+    return local_engine if request.param == "local" else connect(str(request.param))
 
 
 @pytest.mark.parametrize(("workers", "lanes"), [(1, 2), (2, 1), (3, 1), (4, 1)])
@@ -60,8 +58,11 @@ def test_the_fingerprint_is_that_of_one_worker(
     result = train(spec_of(workers, f"engine.name={engine.name}", f"lanes={lanes}"), runs=runs, engine=engine)
     assert result.fingerprint == reference.fingerprint
     assert result.samples_seen == reference.samples_seen
-    check = verify_run(find_run(result.run, runs))
+    directory = find_run(result.run, runs)
+    check = verify_run(directory)
     assert (check.faults, check.epochs_proved) == ((), 2)
+    watched = {each.worker for each in read_usage(directory.store).watched if len(each.looks) > 1}
+    assert watched == {f"rank {rank}" for rank in range(workers) if engine.capabilities.processes}
 
 
 @pytest.mark.parametrize(("rank", "step"), [(0, 0), (1, 7), (1, 25), (0, 39)])
@@ -76,6 +77,8 @@ def test_a_killed_worker_changes_no_bit(
 
 def test_a_killed_worker_costs_no_more_than_a_commit(engine: Engine, runs: str, reference: TrainResult) -> None:
     """The checkpoint lies at step 20; whoever began there again would meet the second fault."""
+    if not engine.capabilities.memory:
+        pytest.skip(f"what the workers of engine {engine.name!r} keep in memory goes with them")
     faults = (
         Fault(kind="kill_worker", rank=1, step=38),
         Fault(kind="raise", rank=0, step=22, attempt=2),

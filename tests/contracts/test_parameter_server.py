@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +48,8 @@ def reference(runs: str) -> TrainResult:
 
 
 @pytest.fixture
-def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    chosen = connect(str(request.param))
-    yield chosen
-    chosen.close()
+def engine(request: pytest.FixtureRequest, local_engine: Engine) -> Engine:
+    return local_engine if request.param == "local" else connect(str(request.param))
 
 
 def on(*cases: tuple[Any, ...], names: str = "") -> pytest.MarkDecorator:

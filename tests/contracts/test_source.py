@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pileus.data.decode import decode
 from pileus.data.ports import Encoded, Split
 from pileus.data.sources.feedback import Correction, Head, MediaType, prepare_place
+from pileus.data.sources.joined import Joint, join
 from pileus.data.sources.open import open_source
 from pileus.data.sources.ports import ListedSource
 from pileus.data.write import write_records
@@ -82,16 +83,19 @@ _WRITTEN: dict[str, tuple[str, Writer]] = {
     "tfrecord": ("tfrecord", write_tfrecords),
     "tfrecord, one file": ("tfrecord", lambda folder: write_tfrecords(folder) / "train-00000-of-00001"),
 }
-_EMBEDDED = ("embedded:digits", "embedded:strokes")
+_EMBEDDED = ("embedded:digits", "embedded:outliers", "embedded:strokes")
 
 
-@pytest.fixture(params=[*_WRITTEN, *_EMBEDDED])
+@pytest.fixture(params=[*_WRITTEN, *_EMBEDDED, "joined"])
 def opened(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[str, ListedSource]:
     """The expected kind, and the source."""
     if request.param in _EMBEDDED:
         if request.param == "embedded:digits":
             pytest.importorskip("sklearn", reason="embedded:digits needs scikit-learn")
         return request.param, open_source(request.param)
+    if request.param == "joined":
+        joints = [Joint(place, open_source(str(write_idx(tmp_path / place)))) for place in ("one", "other")]
+        return "joined", join([*joints, joints[0]], none="1", validation=0.3)
     kind, write = _WRITTEN[request.param]
     return kind, open_source(f"file:{write(tmp_path / 'source')}")
 

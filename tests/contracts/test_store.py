@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,27 +59,34 @@ both_kind = pytest.fixture(_kind, scope="session", params=_BETWEEN_PROCESSES[:3]
 
 
 @pytest.fixture
-def store(every_kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    return _opened(every_kind, tmp_path, monkeypatch)
+def disk() -> Iterator[Path]:
+    """A folder on a disk, for the folders of tests may lie in memory."""
+    with tempfile.TemporaryDirectory(prefix="pileus-store-", dir="/var/tmp") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture
-def swapping_store(swapping_kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    return _opened(swapping_kind, tmp_path, monkeypatch)
+def store(every_kind: Kind, disk: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    return _opened(every_kind, disk, monkeypatch)
 
 
 @pytest.fixture
-def shared_store(shared_kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def swapping_store(swapping_kind: Kind, disk: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    return _opened(swapping_kind, disk, monkeypatch)
+
+
+@pytest.fixture
+def shared_store(shared_kind: Kind, disk: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """Other processes reach it by its URI."""
-    return _opened(shared_kind, tmp_path, monkeypatch)
+    return _opened(shared_kind, disk, monkeypatch)
 
 
 @pytest.fixture
-def shared_swapping_store(both_kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    return _opened(both_kind, tmp_path, monkeypatch)
+def shared_swapping_store(both_kind: Kind, disk: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    return _opened(both_kind, disk, monkeypatch)
 
 
-def _opened(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+def _opened(kind: Kind, disk: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     """An empty one."""
     for name, value in kind.environment.items():
         monkeypatch.setenv(name, value)
@@ -89,7 +97,7 @@ def _opened(kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Stor
         return open_store(f"memory:{new}")
     if kind.name == "files by name":  # as on a file system that has no unnamed files
         monkeypatch.setattr(files, "_unnamed_file", lambda folder: None)
-    return open_store(tmp_path / new)
+    return open_store(disk / new)
 
 
 def test_what_was_put_is_got(store: Store) -> None:

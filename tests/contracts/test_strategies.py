@@ -8,11 +8,13 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from pileus.engines import connect
+from pileus.engines.ports import Engine
 from pileus.errors import SpecError
 from pileus.operations.runs import find_run, verify_run
 from pileus.operations.train import TrainResult, train
@@ -52,13 +54,24 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> str:
     return str(tmp_path_factory.mktemp("runs"))
 
 
+Trains = Callable[..., TrainResult]
 Trained = Callable[[str], TrainResult]
 
 
 @pytest.fixture(scope="module")
-def without_faults(runs: str) -> Trained:
+def trains(runs: str, local_engine: Engine) -> Trains:
+    """`train`, by the engine that the spec names."""
+
+    def by_its_engine(spec: RunSpec, **more: Any) -> TrainResult:
+        return train(spec, runs=runs, engine=local_engine if spec.engine.name == "local" else None, **more)
+
+    return by_its_engine
+
+
+@pytest.fixture(scope="module")
+def without_faults(trains: Trains) -> Trained:
     """A run by each strategy, which is trained when it is first asked for."""
-    return functools.cache(lambda name: train(spec_of(name), runs=runs, name=name))
+    return functools.cache(lambda name: trains(spec_of(name), name=name))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -71,9 +84,9 @@ def test_it_learns_and_every_sample_is_taken_once(name: str, runs: str, without_
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
-def test_a_killed_worker_costs_a_start(name: str, runs: str, without_faults: Trained) -> None:
+def test_a_killed_worker_costs_a_start(name: str, runs: str, trains: Trains, without_faults: Trained) -> None:
     fault = Fault(kind="kill_worker", rank=1, step=25)
-    result = train(spec_of(name), runs=runs, name=f"killed-{name}", faults=(fault,))
+    result = trains(spec_of(name), name=f"killed-{name}", faults=(fault,))
     assert result.restarts == 1
     assert result.accuracy is not None
     assert result.accuracy > LEARNT
@@ -90,30 +103,30 @@ def test_its_checkpoint_is_that_of_every_strategy(name: str, runs: str, without_
     assert {"weights/1.weight", "optimizer/mean/1.weight"} <= set(tensors)
 
 
-def test_fast_and_exact_agree_to_rounding(runs: str) -> None:
+def test_fast_and_exact_agree_to_rounding(trains: Trains) -> None:
     settings = ("epochs=1", "model=mnist_cnn", "optimizer.name=sgd", "optimizer.lr=0.01")
     weights = []
     for name, more in (("fast-near", ()), ("exact-near", ("strategy.mode=exact",))):
-        result = train(spec_of("fast", *settings, *more), runs=runs, name=name)
+        result = trains(spec_of("fast", *settings, *more), name=name)
         store = open_store(result.uri)
         weights.append(load_checkpoint(store, list_checkpoints(store)[-1])[1])
     for tensor in weights[1]:
         np.testing.assert_allclose(weights[0][tensor], weights[1][tensor], atol=2e-4)
 
 
-def test_a_worker_without_a_microbatch_takes_part(runs: str) -> None:
+def test_a_worker_without_a_microbatch_takes_part(runs: str, trains: Trains) -> None:
     """The last batch of an epoch has fewer microbatches than there are workers."""
-    result = train(spec_of("fast", "epochs=1", "batch_size=192", "microbatch_size=64", workers=3), runs=runs)
+    result = trains(spec_of("fast", "epochs=1", "batch_size=192", "microbatch_size=64", workers=3))
     assert verify_run(find_run(result.run, runs)).faults == ()
 
 
 @pytest.mark.parametrize("engine", ["fake", "local"])
-def test_an_evaluator_tells_what_the_workers_would(engine: str, runs: str) -> None:
+def test_an_evaluator_tells_what_the_workers_would(engine: str, runs: str, trains: Trains) -> None:
     told = []
     for evaluators in (0, 1):
         words = (f"engine.name={engine}", "epochs=2", "workers=2", "lanes=1", f"evaluators={evaluators}")
         spec = resolve(load_recipe("digits_cnn"), [parse_setting(word) for word in words])
-        result = train(spec, runs=runs, name=f"evaluated-{engine}-{evaluators}")
+        result = trains(spec, name=f"evaluated-{engine}-{evaluators}")
         told.append((result.fingerprint, find_run(result.run, runs).epochs()[-1].validation_loss))
     assert told[0] == told[1]
     assert told[0][1] is not None

@@ -9,12 +9,12 @@ import pytest
 from tests.e2e.running import fault_free_fingerprint, write_digits
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_digits(tmp_path_factory.mktemp("digits") / "records")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def fingerprint(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     """Of one worker, without faults."""
     return fault_free_fingerprint(digits, tmp_path_factory.mktemp("fault-free"))

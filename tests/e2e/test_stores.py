@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import urllib.request
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 from signal import SIGKILL
 
@@ -23,22 +22,10 @@ from tests.e2e.running import (
     trial_words,
 )
 from tests.e2e.serving import served
-from tests.servers.hdfs import hdfs
-from tests.servers.minio import Minio, minio
+from tests.servers.minio import Minio
 
+_SHORT = "epochs=6"
 pytestmark = pytest.mark.service
-
-
-@pytest.fixture(scope="session")
-def minio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Minio]:
-    with minio(tmp_path_factory.mktemp("minio")) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def hdfs_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with hdfs(tmp_path_factory.mktemp("hdfs")) as address:
-        yield address
 
 
 @pytest.fixture
@@ -50,9 +37,9 @@ def bucket(minio_server: Minio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return f"s3://pileus/{uuid.uuid4().hex}"
 
 
-def _killed_then_resumed(records: str, runs: str) -> str:
+def _killed_then_resumed(records: str, runs: str, *more: str) -> str:
     """The fingerprint of a run whose controller was killed in its course."""
-    words = trial_words(Path("unused"), "--runs", runs, "--name", "one", "--workers", "2")
+    words = trial_words(Path("unused"), "--runs", runs, "--name", "one", "--workers", "2", *more)
     words[words.index("unused")] = records
     with Begun(*PILEUS, *words) as begun:
         begun.heard(" 3/")
@@ -95,8 +82,9 @@ def test_a_killed_worker_on_s3_costs_no_bit(bucket: str, digits: Path, fingerpri
     assert (result.fingerprint, result.restarts) == (fingerprint, 1)
 
 
-def test_a_killed_run_on_hdfs_is_resumed(hdfs_address: str, digits: Path, fingerprint: str) -> None:
-    """Its directory needs put-if-absent, and nothing that HDFS has not."""
+def test_a_killed_run_on_hdfs_is_resumed(hdfs_address: str, digits: Path, tmp_path: Path) -> None:
+    """Its directory needs put-if-absent, and nothing that HDFS has not. Short: each value takes three requests."""
     runs = f"webhdfs://pileus@{hdfs_address}/{uuid.uuid4().hex}"
-    assert _killed_then_resumed(str(digits), runs) == fingerprint
+    whole = train(trial_spec(digits, "engine.name=fake", _SHORT), runs=str(tmp_path), name="whole")
+    assert _killed_then_resumed(str(digits), runs, "--set", _SHORT) == whole.fingerprint
     assert verify_run(find_run("one", runs)).faults == ()

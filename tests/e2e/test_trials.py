@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import msgspec
 import pytest
 
+from pileus.engines.connect import PLACING
 from pileus.operations.trials import suite
 from pileus.operations.trials.scenarios import SCENARIOS
 from tests.e2e.running import assert_told, here
@@ -38,6 +40,18 @@ def test_a_trial_that_is_not_passed_is_exit_code_1(
     assert "failed" in ended.out
     assert "1 gangs were started again, and should be 5" in ended.err
     assert "passed 0 of 1 trials" in ended.out
+
+
+@pytest.mark.parametrize("name", PLACING)
+def test_an_extra_that_is_missing_is_said_before_anything_starts(
+    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in [each for each in sys.modules if each.startswith(f"pileus.engines.{name}")]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, PLACING[name], None)
+    ended = here(capsys, "doctor", "--faults", f"{name}@127.0.0.1:1")
+    assert_told(ended, 3, f"pip install 'pileus[{name}]'")
+    assert (ended.out, len(ended.err.splitlines())) == ("", 1)
 
 
 def test_unknown_names_are_refused(capsys: pytest.CaptureFixture[str]) -> None:

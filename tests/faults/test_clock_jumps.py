@@ -12,14 +12,14 @@ import pytest
 from pileus.operations.runs import find_run, verify_run
 from pileus.operations.train import train
 from pileus.spec.job import Fault
-from tests.e2e.running import fault_free_fingerprint, trial_spec, write_digits
+from tests.e2e.running import trial_spec
 
 _HOUR_S = 3600.0
 
 
-def test_hours_forth_and_back_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    digits = write_digits(tmp_path / "digits")
-    fingerprint = fault_free_fingerprint(digits, tmp_path)
+def test_hours_forth_and_back_change_nothing(
+    digits: Path, fingerprint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     jumps = itertools.cycle((0.0, _HOUR_S, -_HOUR_S))
     wall = time.time
 

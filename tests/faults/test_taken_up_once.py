@@ -13,7 +13,7 @@ from pileus.runs.directory import RunDirectory
 from pileus.runs.driver import Driver, this_process
 from pileus.spec.values import canonical_json
 from pileus.store import open_store
-from tests.e2e.running import PILEUS, Begun, assert_told, fault_free_fingerprint, here, trial_words, write_digits
+from tests.e2e.running import PILEUS, Begun, assert_told, here, trial_words
 
 _ROUNDS = 50
 _RACERS = 3
@@ -70,10 +70,8 @@ def test_of_processes_that_race_exactly_one_wins(after_a_death: bool, tmp_path: 
 
 
 def test_the_second_to_resume_says_who_drives_and_the_first_goes_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    digits: Path, fingerprint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    digits = write_digits(tmp_path / "records")
-    fingerprint = fault_free_fingerprint(digits, tmp_path / "fault-free")
     with Begun(*PILEUS, *trial_words(digits, "--runs", tmp_path, "--name", "trial")) as begun:
         begun.heard("epoch  2")
     with Begun(*PILEUS, "runs", "resume", tmp_path / "trial", "--json") as first:

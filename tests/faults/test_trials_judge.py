@@ -17,7 +17,7 @@ from pileus.engines.fake import FakeEngine
 from pileus.engines.ports import Capabilities
 from pileus.operations.trials.leftovers import apart_from_others, left_behind, present
 from pileus.operations.trials.scenarios import SCENARIOS, Scenario
-from pileus.operations.trials.trial import Bench, fault_free, hold, why_not
+from pileus.operations.trials.trial import Bench, fault_free, hold, spec_of, suited, why_not
 from pileus.spec.job import Fault
 
 _KILLED = next(each for each in SCENARIOS if each.name == "worker-killed")
@@ -63,6 +63,45 @@ def test_a_trial_of_a_strategy_that_an_engine_has_not_is_skipped(bench: Bench, m
     assert why_not(_KILLED, bench.engine) == "engine 'fake' cannot run strategy 'all_reduce'"
 
 
+PLACING = Capabilities(strategies=frozenset({"all_reduce", "parameter_server"}), processes=True, places=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("worker-killed", None),
+        ("place-killed", None),
+        ("controller-killed", "knows no process of the driver's"),
+        ("notice-to-controller", "knows no process of the driver's"),
+        ("packet-loss", "not ours to cut"),
+        ("two-runs-at-once", "begin two clusters"),
+    ],
+)
+def test_what_does_not_apply_to_places_is_said(
+    name: str, reason: str | None, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeEngine, "capabilities", PLACING)
+    scenario = next(each for each in SCENARIOS if each.name == name)
+    told = why_not(scenario, bench.engine)
+    assert told is None if reason is None else reason in str(told)
+
+
+def test_an_engine_without_places_is_not_asked_to_lose_one(bench: Bench) -> None:
+    scenario = next(each for each in SCENARIOS if each.name == "place-killed")
+    assert "places nothing" in str(why_not(scenario, bench.engine))
+
+
+def test_places_are_given_longer(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    missing = next(each for each in SCENARIOS if each.name == "missing")
+    assert suited(missing, bench.engine) == missing
+    monkeypatch.setattr(FakeEngine, "capabilities", PLACING)
+    longer = suited(missing, bench.engine)
+    assert longer.deadline_s > missing.deadline_s
+    given, before = (spec_of(each, "fake").engine.start_deadline_s for each in (longer, missing))
+    assert given > before
+    assert suited(_KILLED, bench.engine).settings == _KILLED.settings
+
+
 def test_accuracy_below_the_band_is_complained_of(bench: Bench) -> None:
     better = bench._replace(accuracy=bench.accuracy + 0.2)
     assert "and should be within 0.06 of" in complaints_of(better, "worse", band=0.06)
@@ -81,6 +120,7 @@ def test_what_is_left_behind_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
         Path(tempfile.gettempdir(), "note").touch()
         reading, writing = os.pipe()
         told = "\n".join(left_behind(before))
+        assert "pipe is left open" not in "\n".join(left_behind(before, and_descriptors=False))
         go.set()
         thread.join()
         waiting.communicate()

@@ -23,23 +23,31 @@ ADAPTERS = {
     "blake3": ("pileus.records.hashing",),
     "botocore": ("pileus.store.cloud",),
     "cv2": ("pileus.preprocessing.geometry",),
+    "dask": ("pileus.engines.dask",),
+    "distributed": ("pileus.engines.dask",),
     "google_crc32c": ("pileus.records", "pileus.store.cache", "pileus.engines.processes.memory"),
     "httptools": ("pileus.serving.connection",),
     "jinja2": ("pileus.measure.report",),
     "markupsafe": ("pileus.measure.report",),
     "matplotlib": (
         "pileus.measure.figures",
+        "pileus.measure.usage",
         "pileus.bench.reading.plots",
         "pileus.bench.training.plots",
         "pileus.bench.serving.plots",
+        "pileus.bench.engines.plots",
     ),
     "msgspec": EVERYWHERE,
     "numpy": EVERYWHERE,
     "obstore": ("pileus.store.cloud", "pileus.store.objects", "pileus.store.web"),
-    "onnx": ("pileus.bundles.export", "pileus.bundles.weights", "pileus.measure.graph"),
+    "onnx": ("pileus.bundles.export", "pileus.bundles.neighbours", "pileus.bundles.weights", "pileus.measure.graph"),
     "onnxruntime": ("pileus.bundles.predictor",),
     "onnxscript": ("pileus.bundles.export",),
-    "psutil": ("pileus.bench.serving.sampling",),
+    "opentelemetry": ("pileus.serving.telemetry",),
+    "psutil": ("pileus.bench.serving.sampling", "pileus.bench.engines.network", "pileus.engines.meter"),
+    "py4j": ("pileus.engines.spark",),
+    "pyspark": ("pileus.engines.spark",),
+    "ray": ("pileus.engines.ray",),
     "rich": ("pileus.cli",),
     "safetensors": ("pileus.training.checkpoint",),
     "scipy": ("pileus.bench.reading.regression",),
@@ -54,7 +62,7 @@ ADAPTERS = {
 
 PORTS = ("pileus.engines", "pileus.streams", "pileus.training.strategies")
 """Rooms of members that know nothing of one another."""
-SHARED = ("ports", "connect", "make", "processes")
+SHARED = ("ports", "connect", "make", "processes", "hosts", "places", "tasks", "meter")
 """Modules of such a room that belong to no member: its port, what finds a member by its name, what members share."""
 
 

@@ -1,11 +1,15 @@
-"""What is generated and committed equals a regeneration: the picture of the architecture, the list of knobs."""
+"""What is generated and committed equals a regeneration: pictures, the list of knobs, the table of fingerprints."""
 
 from __future__ import annotations
 
 import difflib
 from xml.etree import ElementTree
 
-from scripts import draw_architecture, draw_life, list_knobs
+import msgspec
+
+from pileus.bench.fingerprints.report import read_figures
+from pileus.bench.fingerprints.table import Done, figures_of, markdown
+from scripts import draw_architecture, draw_dashboard, draw_life, list_knobs, show_fingerprints
 
 
 def changes(committed: str, generated: str) -> list[str]:
@@ -36,3 +40,20 @@ def test_the_list_of_knobs() -> None:
 def test_the_life_of_a_run() -> None:
     committed = draw_life.PAGE.read_text(encoding="utf-8")
     assert changes(committed, draw_life.life_of_a_run()) == [], "run `make docs` and look at the picture"
+
+
+def test_the_dashboard() -> None:
+    committed = draw_dashboard.DASHBOARD.read_text(encoding="utf-8")
+    assert changes(committed, draw_dashboard.dashboard()) == [], "run `make docs` and look at the dashboard"
+
+
+def test_the_table_of_fingerprints() -> None:
+    """It is that of the newest record, which has every engine and follows from the trainings that it lists."""
+    committed, record = show_fingerprints.README.read_text(encoding="utf-8"), show_fingerprints.newest_record()
+    assert changes(committed, show_fingerprints.with_table(committed, record)) == [], "run `make docs`"
+    figures = read_figures((record / "figures.json").read_bytes())
+    assert figures.is_equal
+    assert [row[0] for row in figures.rows] == ["fake (threads)", "local", "ray", "dask", "spark"]
+    done = [msgspec.json.decode(line, type=Done) for line in (record / "results.jsonl").read_bytes().splitlines()]
+    assert figures_of(figures.request, done, figures.left_out) == figures
+    assert markdown(figures) in (record / "README.md").read_text(encoding="utf-8")

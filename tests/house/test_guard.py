@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+from tests.house.tree import ROOT
 
 pytest_plugins = ["pytester"]
 
@@ -36,6 +39,56 @@ def test_clean():
     with tempfile.TemporaryDirectory(), socket.create_server(("127.0.0.1", 0)):
         subprocess.run([sys.executable, "-c", "pass"], check=True)
 """
+
+_SERVER = """
+import subprocess, sys
+import pytest
+
+SERVER = '''
+import subprocess, sys
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+child = subprocess.Popen(SLEEP)
+print(flush=True)
+for word in sys.stdin:
+    others = [subprocess.Popen(SLEEP) for _ in range(int(word))]
+    child.kill()
+    child.wait()
+    child = others[0]
+    print(*(other.pid for other in others), flush=True)
+for other in others:
+    other.kill()
+'''
+
+@pytest.fixture(scope="module")
+def server():
+    pipe = subprocess.PIPE
+    server = subprocess.Popen([sys.executable, "-c", SERVER], stdin=pipe, stdout=pipe, text=True, bufsize=1)
+    server.stdout.readline()
+    yield server
+    server.communicate()
+
+def asked(server, count):
+    server.stdin.write(f"{count}\\n")
+    server.stdout.readline()
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_server(server, count):
+    asked(server, count)
+"""
+
+
+@pytest.fixture(autouse=True)
+def tests_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What conftest.py imports, from the folder of another pytest."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT), prepend=os.pathsep)
+
+
+def test_a_server_may_start_another_process_in_the_place_of_one(pytester: pytest.Pytester) -> None:
+    pytester.makeconftest(_QUICK)
+    pytester.makepyfile(_SERVER)
+    result = pytester.runpytest_subprocess("-p", "no:cacheprovider")
+    result.assert_outcomes(passed=2, errors=1)
+    result.stdout.fnmatch_lines(["*ERROR at teardown of test_server?2?*", "left behind: process*"])
 
 
 def test_what_a_test_leaves_behind_fails_it(pytester: pytest.Pytester) -> None:

@@ -37,10 +37,21 @@ def run(runs: str, *pairs: str, **others: object) -> TrainResult:
     return train(resolve(load_recipe("digits_cnn"), settings), runs=runs, **others)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def grown(runs: str) -> TrainResult:
+    return run(runs, *SCHEDULES["growth"])
+
+
+@pytest.fixture(scope="module")
+def ended_early(runs: str) -> TrainResult:
+    return run(runs, *STOPS)
+
+
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_no_number_of_workers_and_no_break_changes_a_bit(name: str, runs: str) -> None:
+def test_no_number_of_workers_and_no_break_changes_a_bit(name: str, runs: str, request: pytest.FixtureRequest) -> None:
     """The break comes at the first step of the second epoch, where the batch of one of the schedules grows."""
-    results = [run(runs, *SCHEDULES[name], f"workers={workers}") for workers in (1, 2, 3)]
+    alone = request.getfixturevalue("grown") if name == "growth" else run(runs, *SCHEDULES[name])
+    results = [alone, *(run(runs, *SCHEDULES[name], f"workers={workers}") for workers in (2, 3))]
     step = find_run(results[0].run, runs).epochs()[0].step
     fault = Fault(kind="kill_worker", rank=1, step=step)
     with pytest.raises(WorkFailed):
@@ -54,10 +65,9 @@ def test_no_number_of_workers_and_no_break_changes_a_bit(name: str, runs: str) -
         assert (check.faults, check.epochs_proved) == ((), result.epochs)
 
 
-def test_a_grown_batch_takes_fewer_steps_over_the_same_samples(runs: str) -> None:
-    result = run(runs, *SCHEDULES["growth"])
-    epochs = find_run(result.run, runs).epochs()
-    per_epoch = result.samples_seen // 3
+def test_a_grown_batch_takes_fewer_steps_over_the_same_samples(runs: str, grown: TrainResult) -> None:
+    epochs = find_run(grown.run, runs).epochs()
+    per_epoch = grown.samples_seen // 3
     steps = [each.step for each in epochs]
     assert steps == [-(-per_epoch // 64), steps[0] + -(-per_epoch // 128), steps[1] + -(-per_epoch // 200)]
 
@@ -108,7 +118,7 @@ STOPS = (
 """At so high a rate, which nothing lowers, the validation loss soon goes up and down."""
 
 
-def test_a_run_ends_early_where_patience_does(runs: str) -> None:
+def test_a_run_ends_early_where_patience_does(runs: str, ended_early: TrainResult) -> None:
     said = Said()
     result = run(runs, *STOPS, "workers=2", observer=said)
     found = find_run(result.run, runs)
@@ -121,11 +131,11 @@ def test_a_run_ends_early_where_patience_does(runs: str) -> None:
     assert f"ended early, after {len(losses)} of 40 epochs" in "\n".join(said.lines)
     check = verify_run(found)
     assert (check.faults, check.epochs_proved) == ((), result.epochs)
-    assert run(runs, *STOPS).fingerprint == result.fingerprint
+    assert ended_early.fingerprint == result.fingerprint
 
 
-def test_patience_is_remembered_over_a_break(runs: str) -> None:
-    whole = run(runs, *STOPS)
+def test_patience_is_remembered_over_a_break(runs: str, ended_early: TrainResult) -> None:
+    whole = ended_early
     last = find_run(whole.run, runs).epochs()[-1].step
     with pytest.raises(WorkFailed):
         given_up = ("engine.max_restarts=0", "checkpoints.commit_s=null", "checkpoints.every_epochs=1")

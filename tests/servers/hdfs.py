@@ -44,6 +44,7 @@ def hdfs(folder: Path) -> Iterator[str]:
         "dfs.datanode.hostname": "127.0.0.1",
         "dfs.replication": "1",
         "dfs.permissions.enabled": "false",
+        "dfs.client.block.write.locateFollowingBlock.initial.delay.ms": "10",
         "dfs.namenode.safemode.extension": "0",
     }
     configuration = _configure(folder, settings, f"hdfs://127.0.0.1:{name_rpc}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import NamedTuple
 
 from pileus.bundles.manifest import MANIFEST_FILE, MODEL_FILE, Manifest, read_manifest
 from pileus.bundles.predictor import Bundle
+from pileus.bundles.roles import ROLES_KEY, folder_of, read_roles
 from pileus.bundles.write import joined
 from pileus.errors import Damaged, NotFound, UsageError
 from pileus.spec.values import digest
@@ -14,8 +16,18 @@ from pileus.store import Store, open_store
 _IN_A_RUN = "bundle"
 
 
+class Whole(NamedTuple):
+    """A bundle of which every byte is as it was written."""
+
+    manifest: Manifest
+    files: dict[str, bytes]
+    """By name; the manifest's own is not among them."""
+    written: bytes
+    """The manifest's file, which may be older than some of the manifest's fields: what is handed on, is this."""
+
+
 def load(place: str | Path, *, threads: int = 1) -> Bundle:
-    """`place` is a bundle or a run (path or URI). Needs no torch.
+    """`place` is a bundle, a run or a registry (path or URI), of which it is the production. Needs no torch.
 
     UsageError where there is no bundle, Damaged where a byte was changed, MissingExtra without onnxruntime.
     `threads` is the number of threads that one batch is computed on.
@@ -25,16 +37,31 @@ def load(place: str | Path, *, threads: int = 1) -> Bundle:
 
 
 def read_verified(store: Store) -> tuple[Manifest, dict[str, bytes]]:
-    """The manifest and the files it names, each as it was written, from a bundle's or a run's store."""
-    found = _find_manifest(store)
-    if found is None:
+    """The manifest and the files it names, each as it was written, from a bundle's, a run's or a registry's store."""
+    manifest, files, _ = read_whole(store)
+    return manifest, files
+
+
+def read_whole(store: Store) -> Whole:
+    """As `read_verified`, with the manifest's own bytes."""
+    prefix = _find_prefix(store)
+    if prefix is None:
         raise UsageError(
-            f"there is no bundle at {store.uri}: it has neither {MANIFEST_FILE} nor {_IN_A_RUN}/{MANIFEST_FILE}; "
-            "name a bundle's folder or the folder of a finished run."
+            f"there is no bundle at {store.uri}: it has neither {MANIFEST_FILE} nor {_IN_A_RUN}/{MANIFEST_FILE} nor "
+            f"{ROLES_KEY}; name a bundle's folder, the folder of a finished run, or a registry."
         )
-    prefix, content = found
-    manifest = read_manifest(content, f"{store.uri}/{joined(prefix, MANIFEST_FILE)}")
-    return manifest, {name: _verified(store, prefix, name, manifest) for name in manifest.files}
+    return read_bundle(store, prefix)
+
+
+def read_bundle(store: Store, prefix: str) -> Whole:
+    """The bundle under a prefix of the store. UsageError where there is none."""
+    key = joined(prefix, MANIFEST_FILE)
+    try:
+        written = store.get(key).content
+    except NotFound as error:
+        raise UsageError(f"there is no bundle at {store.uri}/{prefix}: it has no {MANIFEST_FILE}.") from error
+    manifest = read_manifest(written, f"{store.uri}/{key}")
+    return Whole(manifest, {name: _verified(store, prefix, name, manifest) for name in manifest.files}, written)
 
 
 def find_place(name_or_place: str, runs: str) -> str:
@@ -43,21 +70,33 @@ def find_place(name_or_place: str, runs: str) -> str:
     UsageError where there is none.
     """
     for place in (name_or_place, f"{runs.rstrip('/')}/{name_or_place}"):
-        if _find_manifest(open_store(place)) is not None:
+        if _find_prefix(open_store(place)) is not None:
             return place
     raise UsageError(
         f"there is no bundle at {name_or_place!r} and no finished run of that name in {runs}; see `pileus runs list`."
     )
 
 
-def _find_manifest(store: Store) -> tuple[str, bytes] | None:
-    """The prefix that a bundle lies under in the store, and its manifest's bytes."""
+def holds_bundle(store: Store) -> bool:
+    """Whether it is a bundle's, a finished run's or a registry's."""
+    return _find_prefix(store) is not None
+
+
+def _find_prefix(store: Store) -> str | None:
+    """That a bundle lies under in the store."""
     for prefix in ("", _IN_A_RUN):
         try:
-            return prefix, store.get(joined(prefix, MANIFEST_FILE)).content
+            store.get(joined(prefix, MANIFEST_FILE))
         except NotFound:
             continue
-    return None
+        return prefix
+    if (found := read_roles(store)) is None:
+        return None
+    if found[0].production is None:
+        raise UsageError(
+            f"the registry at {store.uri} has no production yet; give it one: pileus registry promote REGISTRY VERSION"
+        )
+    return folder_of(found[0].production)
 
 
 def _verified(store: Store, prefix: str, name: str, manifest: Manifest) -> bytes:

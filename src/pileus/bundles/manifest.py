@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
+from pileus.bundles.reference import Reference
 from pileus.errors import Damaged, SpecError
 from pileus.spec.preprocessing import Preprocessing
 from pileus.spec.values import Spec, canonical_json, digest
@@ -19,13 +20,14 @@ MANIFEST_FILE = "manifest.json"
 
 
 class Calibration(Spec, frozen=True, kw_only=True):
-    """Probabilities are softmax(logits / temperature); thresholds are on the highest of them."""
+    """Probabilities are softmax(logits / temperature); an answer's confidence is the highest among the classes'."""
 
     temperature: float = 1.0
     certain: float = 0.9
     """Confidence in [0, 1] from which an answer is certain."""
     rejected: float = 0.4
-    """Confidence in [0, 1] under which an answer is none of the classes."""
+    """In [0, 1]: an answer is none of the classes under it; its confidence is, or the sum of the classes' probabilities
+    where the model knows what is none of them. What is certain is never rejected."""
 
     def __post_init__(self) -> None:
         if not 0.0 < self.temperature < float("inf"):
@@ -62,10 +64,15 @@ class BundleDescription(Spec, frozen=True, kw_only=True):
     name: str
     classes: tuple[str, ...]
     """In the order of the model's logits."""
+    none: str | None = None
+    """What the training data called samples of none of the classes. The model then has one logit more, the last: for
+    that. None: it knows of no such thing."""
     preprocessing: Preprocessing
     """Gives the model's input too: images (N, height, width, channels) uint8."""
     calibration: Calibration = Calibration()
     metrics: dict[str, float] = msgspec.field(default_factory=dict)
+    reference: Reference | None = None
+    """What a server compares with what it sees. None: it cannot."""
     provenance: Provenance = Provenance()
 
     def __post_init__(self) -> None:
@@ -73,6 +80,10 @@ class BundleDescription(Spec, frozen=True, kw_only=True):
             raise SpecError("a bundle needs a name (got an empty one); give --name.")
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise SpecError(f"a bundle needs two or more different classes (got {list(self.classes)!r}).")
+        if self.none in self.classes:
+            raise SpecError(
+                f"what is none of the classes cannot be one of them (got {self.none!r}); name it otherwise."
+            )
 
 
 class Manifest(BundleDescription, frozen=True, kw_only=True):
@@ -87,6 +98,10 @@ class Manifest(BundleDescription, frozen=True, kw_only=True):
         return self.preprocessing.height, self.preprocessing.width, self.preprocessing.channels
 
     @property
+    def num_logits(self) -> int:
+        return len(self.classes) + (self.none is not None)
+
+    @property
     def short_version(self) -> str:
         """The 16 hexadecimal digits that are shown."""
         return self.version[:16]
@@ -95,21 +110,18 @@ class Manifest(BundleDescription, frozen=True, kw_only=True):
 def make_manifest(description: BundleDescription, files: dict[str, StoredFile]) -> Manifest:
     fields = {name: getattr(description, name) for name in BundleDescription.__struct_fields__}
     unnamed = Manifest(**fields, files=files, version="")
-    return msgspec.structs.replace(unnamed, version=_version(unnamed))
+    return msgspec.structs.replace(unnamed, version=digest(canonical_json(unnamed)))
 
 
 def read_manifest(content: bytes, place: str) -> Manifest:
-    """Damaged, naming `place`, unless every byte is as it was written."""
+    """Damaged, naming `place`, unless every byte is as it was written, be it before some of the fields were known."""
     try:
         manifest = msgspec.json.decode(content, type=Manifest)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        written = msgspec.json.decode(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise Damaged(f"{place} is not a bundle's manifest: {error}; make the bundle again.") from error
-    if manifest.version != _version(manifest) or canonical_json(manifest) != content:
+    if manifest.version != digest(canonical_json({**written, "version": ""})) or canonical_json(written) != content:
         raise Damaged(f"{place} was changed after it was written; make the bundle again.")
     if MODEL_FILE not in manifest.files:
         raise Damaged(f"{place} names no {MODEL_FILE}; make the bundle again.")
     return manifest
-
-
-def _version(manifest: Manifest) -> str:
-    return digest(canonical_json(msgspec.structs.replace(manifest, version="")))

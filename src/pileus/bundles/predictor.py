@@ -31,7 +31,7 @@ class Prediction(Spec, frozen=True, kw_only=True):
     """The highest probability, in [0, 1]."""
     verdict: Verdict
     probabilities: dict[str, float]
-    """By class, in the order of the model's classes."""
+    """By class, in the order of the model's classes; what they lack to 1 is the probability of none of them."""
 
 
 class Bundle:
@@ -66,34 +66,49 @@ class Bundle:
 
     def predict(self, images_NHWC: NDArray[np.uint8]) -> list[Prediction]:
         """One answer an image, in order. UsageError for another shape or type."""
-        return [self.judge(probabilities_K) for probabilities_K in self.probabilities(images_NHWC)]
+        return self.judge(self.probabilities(images_NHWC))
 
     def probabilities(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, K) float32, calibrated, rows sum to 1. UsageError for another shape or type."""
+        """(N, K) float32, calibrated. UsageError for another shape or type.
+
+        What a row lacks to 1 is the probability of none of the classes, for a model that knows such a thing.
+        """
+        probabilities_NL = softmax(self.logits(images_NHWC), self.manifest.calibration.temperature)
+        return probabilities_NL[:, : len(self.classes)]
+
+    def logits(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, L) float32 as the graph gives them: one a class, and the last for none of them where the model knows it.
+
+        UsageError for another shape or type.
+        """
         self._check_images(images_NHWC)
         starts = range(0, len(images_NHWC), _CHUNK)
         parts = [self._logits(images_NHWC[start : start + _CHUNK]) for start in starts]
-        if not parts:
-            return np.empty((0, len(self.classes)), np.float32)
-        logits_NK = np.concatenate(parts) / np.float32(self.manifest.calibration.temperature)
-        exponents_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
-        return np.asarray(exponents_NK / exponents_NK.sum(axis=1, keepdims=True), np.float32)
+        return np.concatenate(parts) if parts else np.empty((0, self.manifest.num_logits), np.float32)
 
-    def judge(self, probabilities_K: NDArray[np.float32]) -> Prediction:
-        """What one row of probabilities says by the bundle's thresholds."""
-        best = int(probabilities_K.argmax())
-        confidence = float(probabilities_K[best])
-        verdict: Verdict = "unsure"
-        if confidence < self.manifest.calibration.rejected:
-            verdict = "rejected"
-        elif confidence >= self.manifest.calibration.certain:
-            verdict = "certain"
-        return Prediction(
-            label=None if verdict == "rejected" else self.classes[best],
-            confidence=confidence,
-            verdict=verdict,
-            probabilities=dict(zip(self.classes, probabilities_K.tolist(), strict=True)),
-        )
+    def belonging(self, probabilities_NK: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(N,): how far each row is taken for one of the classes; below the threshold its answer is rejected."""
+        fold = np.max if self.manifest.none is None else np.sum
+        return np.asarray(fold(probabilities_NK, axis=-1))
+
+    def judge(self, probabilities_NK: NDArray[np.float32]) -> list[Prediction]:
+        """What each row of probabilities says by the bundle's thresholds."""
+        best_N, confidence_N = probabilities_NK.argmax(axis=1), probabilities_NK.max(axis=1, initial=0.0)
+        calibration, classes = self.manifest.calibration, self.classes
+        verdicts: list[Verdict] = ["unsure", "certain", "rejected"]
+        certain_N = confidence_N.astype(np.float64) >= calibration.certain
+        rejected_N = self.belonging(probabilities_NK).astype(np.float64) < calibration.rejected
+        verdict_N = np.where(rejected_N, 2, certain_N)
+        columns = (best_N.tolist(), confidence_N.tolist(), verdict_N.tolist(), probabilities_NK.tolist())
+        return [
+            Prediction(
+                label=None if verdict == 2 else classes[best],
+                confidence=confidence,
+                verdict=verdicts[verdict],
+                probabilities=dict(zip(classes, row, strict=True)),
+            )
+            for best, confidence, verdict, row in zip(*columns, strict=True)
+        ]
 
     def _logits(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         outputs = self._session.run(["logits"], {"images": np.ascontiguousarray(images_NHWC)})
@@ -111,6 +126,13 @@ class Bundle:
                 f"images must be a uint8 array of shape (N, {height}, {width}, {channels}) "
                 f"(got {type(images_NHWC).__name__}, dtype={dtype}, shape={shape}); convert them."
             )
+
+
+def softmax(logits_NL: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """(N, L): of logits / temperature."""
+    scaled_NL = logits_NL / np.float32(temperature)
+    exponents_NL = np.exp(scaled_NL - scaled_NL.max(axis=1, keepdims=True, initial=-np.inf))
+    return np.asarray(exponents_NL / exponents_NL.sum(axis=1, keepdims=True), np.float32)
 
 
 def _open_session(onnx: bytes, threads: int) -> InferenceSession:
@@ -138,7 +160,7 @@ def _check_graph(session: InferenceSession, manifest: Manifest) -> None:
     inputs = [(value.name, value.type, value.shape[1:]) for value in session.get_inputs()]
     outputs = [(value.name, value.type, value.shape[1:]) for value in session.get_outputs()]
     asked_inputs = [("images", "tensor(uint8)", list(manifest.input_shape))]
-    asked_outputs = [("logits", "tensor(float)", [len(manifest.classes)])]
+    asked_outputs = [("logits", "tensor(float)", [manifest.num_logits])]
     if (inputs, outputs) != (asked_inputs, asked_outputs):
         raise Damaged(
             f"{MODEL_FILE} does not fit its manifest: it takes {inputs} and gives {outputs}, "

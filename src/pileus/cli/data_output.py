@@ -27,9 +27,26 @@ def written_document(summary: WriteSummary) -> dict[str, object]:
         "classes": described.classes,
         "shape": described.shape,
         "shards": len(described.shards),
+        "partitions": summary.partitions,
         "size_bytes": sum(shard.size_bytes for shard in described.shards),
         "fingerprint": described.fingerprint,
     }
+
+
+def division_told(summary: WriteSummary, partitions: int | None, cache: bool | None, workers: int) -> list[str]:
+    """Of partitions and cache that were asked for, and are not what they were asked for."""
+    if not summary.written:
+        return []
+    told = []
+    num = summary.partitions
+    if partitions is not None and num < partitions:
+        shards = plural(len(summary.manifest.shards), "shard")
+        told.append(f"{shards} are at most {plural(num, 'partition')}; for more: a lower --shard-size, or --num-shards")
+    if partitions is not None and num < workers:
+        told.append(f"{plural(num, 'partition')} kept {num} of {workers} workers busy")
+    if cache and num <= workers:
+        told.append(f"--cache gained nothing: {plural(num, 'partition')} for {plural(workers, 'worker')}")
+    return told
 
 
 def written_text(summary: WriteSummary, dest: str) -> str:

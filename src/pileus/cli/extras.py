@@ -15,13 +15,22 @@ WITHOUT = {
     "train": "no training, evaluation, reports or embedded:digits",
     "serve": "no serving and no predictions",
     "s3": "no s3:, gs:, az:, http: and https: places",
+    "ray": "no engine ray",
+    "dask": "no engine dask",
+    "spark": "no engine spark",
     "hdfs": "no webhdfs: places",
+    "otel": "no traces of a server (`pileus serve --traces`)",
     "dev": "no tests, types or lint of a checkout",
 }
 """By extra: what cannot be done where its libraries are missing."""
 
 _REQUIREMENT = re.compile(r"""(?P<library>[\w.-]+).*extra == ['"](?P<extra>[\w-]+)['"]""")
-_DISTRIBUTION_OF_MODULE = {"cv2": "opencv-python-headless", "sklearn": "scikit-learn", "importlinter": "import-linter"}
+_DISTRIBUTION_OF_MODULE = {
+    "cv2": "opencv-python-headless",
+    "importlinter": "import-linter",
+    "opentelemetry": "opentelemetry-sdk",
+    "sklearn": "scikit-learn",
+}
 
 
 def libraries_by_extra() -> Mapping[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 
 from pileus.cli.console import Console
-from pileus.engines.cluster.agent import attend
+from pileus.engines.cluster.attend import attend
 from pileus.engines.cluster.engine import ClusterEngine
 from pileus.engines.cluster.environment import Cluster
 from pileus.errors import PileusError

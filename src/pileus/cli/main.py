@@ -33,7 +33,9 @@ COMMANDS = {
     "cluster": "describe a cluster to the tool that starts its hosts; serve as one of them",
     "evaluate": "measure a run or a bundle on a labelled source",
     "predict": "answer picture files or strokes",
-    "serve": "serve a run or a bundle: the page and the API",
+    "serve": "serve a run, a bundle or a registry: the page and the API",
+    "registry": "which bundle of a model serves: promote, roll back, compare a shadow with it",
+    "retrain": "train with corrections, and promote only what is better",
     "bench": "measure; each writes a record folder",
     "doctor": "what is installed, reachable, and what each lack costs",
 }

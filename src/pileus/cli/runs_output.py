@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.table import Column, Table
@@ -12,8 +12,10 @@ from rich.text import Text
 
 from pileus.cli.console import Console
 from pileus.operations.compare import Both, Difference
-from pileus.operations.train import TrainResult
 from pileus.store import plain_place
+
+if TYPE_CHECKING:
+    from pileus.operations.train import TrainResult
 
 _PERCENT = frozenset({"accuracy", "validation_accuracy"})
 

@@ -174,13 +174,17 @@ def load_part(
     *,
     validation: float = 0.0,
     size: tuple[int, int] | None = None,
+    num_classes: int | None = None,
     memory_bytes: int | None = None,
 ) -> Part:
     """Of a split that fits in memory every image is read and verified now. `size` (H, W); None: as they are stored.
 
+    `num_classes`: samples of the first so many classes alone; None: all.
     SourceError where sizes vary and none is given, and where a picture cannot be read.
     """
     positions_N = positions_of(records, split, validation)
+    if num_classes is not None:
+        positions_N = positions_N[records.labels[positions_N] < num_classes]
     bound = memory_for(1) if memory_bytes is None else memory_bytes
     return Part(
         open_pixels(records, positions_N, size, bound),

@@ -1,4 +1,4 @@
-"""Shards of a source, packed here or by workers elsewhere.
+"""Shards of a source, packed here or by workers elsewhere, who are given partitions: some shards in a row each.
 
 A shard depends on (source, range, options) alone: packed in any order and by anyone, its bytes are the same. One that
 an earlier write left whole is kept.
@@ -6,17 +6,18 @@ an earlier write left whole is kept.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pileus.data.encode import stored
-from pileus.data.options import WriteOptions
+from pileus.data.options import MAX_SHARDS, WriteOptions
 from pileus.data.ports import Sample, Source
 from pileus.data.splits import settled_split
-from pileus.errors import SourceError
+from pileus.errors import SourceError, UsageError
 from pileus.records.example import Example
 from pileus.records.part import ShardPart, kept
 from pileus.records.write import write_shard
@@ -30,6 +31,7 @@ Note = Callable[[int, int], None]
 """Told (more samples, more bytes of images)."""
 
 _NOTED_SAMPLES = 64
+_SHARD_DEADLINE_S = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -51,31 +53,75 @@ class Piece:
     samples: range
 
 
+Partition = tuple[Piece, ...]
+"""What a worker packs as one task. At least one shard."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """How the packing is divided among workers; no byte depends on it. UsageError for impossible values."""
+
+    partitions: int | None = None
+    """As many, of as many shards each give or take one, and no more than there are shards. None: each shard is one."""
+    cache: bool = True
+    """A worker keeps the source, once it has it open, for its later partitions."""
+
+    def __post_init__(self) -> None:
+        if self.partitions is not None and not 1 <= self.partitions <= MAX_SHARDS:
+            raise UsageError(f"partitions must be in [1, {MAX_SHARDS}] (got {self.partitions}).")
+
+    def partitions_of(self, pieces: Sequence[Piece]) -> list[Partition]:
+        """In order, every shard once."""
+        num = min(len(pieces), self.partitions or len(pieces))
+        bounds = [len(pieces) * number // num for number in range(num + 1)]
+        return [tuple(pieces[start:stop]) for start, stop in itertools.pairwise(bounds)]
+
+
 class Map(Protocol):
     """Calls on workers: an engine's `map`, told how many."""
 
     def __call__(
-        self, call: Callable[[Piece], ShardPart], items: Sequence[Piece], /
-    ) -> Generator[ShardPart, None, None]: ...
+        self,
+        call: Callable[[Partition], list[ShardPart]],
+        items: Sequence[Partition],
+        /,
+        *,
+        deadline_s: float,
+        keep: bool,
+    ) -> Generator[list[ShardPart], None, None]: ...
 
 
-def pack(packing: Packing, pieces: list[Piece], workers: Map | None, progress: Progress) -> list[ShardPart]:
-    """All shards, in order. `workers` None: in this process, and told of more often than once a shard."""
-    done = [0, 0]
+class Packers(NamedTuple):
+    """Who packs, and how they share it."""
+
+    workers: Map | None
+    """None: this process."""
+    division: Division
+
+
+def pack(packing: Packing, partitions: list[Partition], packers: Packers, progress: Progress) -> list[ShardPart]:
+    """All shards, in order. In this process it is told of more often than once a partition."""
+    told = [0, 0]
 
     def note(samples: int, size: int) -> None:
-        done[0] += samples
-        done[1] += size
-        progress(done[0], len(packing.source), done[1])
+        told[0] += samples
+        told[1] += size
+        progress(told[0], len(packing.source), told[1])
 
-    if workers is None or len(pieces) == 1 or packing.uri.startswith("memory:"):
-        return [settle(packing, piece, note) for piece in pieces]
-    parts = []
-    with closing(workers(partial(settle, packing), pieces)) as settled:
-        for part in settled:
-            note(part.shard.records, int(part.columns.image_length.sum()))
-            parts.append(part)
+    if packers.workers is None or len(partitions) == 1 or packing.uri.startswith("memory:"):
+        return [settle(packing, piece, note) for partition in partitions for piece in partition]
+    parts: list[ShardPart] = []
+    deadline_s = _SHARD_DEADLINE_S * max(map(len, partitions))
+    call = partial(settle_all, packing)
+    with closing(packers.workers(call, partitions, deadline_s=deadline_s, keep=packers.division.cache)) as settled:
+        for done in settled:
+            note(sum(part.shard.records for part in done), sum(int(part.columns.image_length.sum()) for part in done))
+            parts += done
     return parts
+
+
+def settle_all(packing: Packing, partition: Partition) -> list[ShardPart]:
+    return [settle(packing, piece) for piece in partition]
 
 
 def settle(packing: Packing, piece: Piece, note: Note = lambda samples, size: None) -> ShardPart:

@@ -10,9 +10,10 @@ import numpy as np
 
 from pileus.data.encode import are_files_kept
 from pileus.data.options import WriteOptions
-from pileus.data.packing import Map, Packing, Piece, Progress, example_of, pack
+from pileus.data.packing import Division, Map, Packers, Packing, Piece, Progress, example_of, pack
 from pileus.data.ports import Source
 from pileus.data.sources.files import FileSource
+from pileus.data.sources.records import RecordSource
 from pileus.errors import SourceError, UsageError
 from pileus.records import manifest
 from pileus.records.example import Example
@@ -22,7 +23,7 @@ from pileus.spec.preprocessing import Drawing, Picture, Preprocessing
 from pileus.spec.values import canonical_json, digest
 from pileus.store import Store, open_store
 
-__all__ = ["WriteOptions", "WriteSummary", "write_records"]
+__all__ = ["Division", "WriteOptions", "WriteSummary", "write_records"]
 
 _SIZED_SAMPLES = 64
 _RECORD_OVERHEAD_BYTES = 256
@@ -36,6 +37,8 @@ class WriteSummary:
     manifest: manifest.Manifest
     written: bool
     """False: an equal set was there already, and nothing was done."""
+    partitions: int = 0
+    """That its shards were packed in."""
 
 
 def write_records(
@@ -44,15 +47,18 @@ def write_records(
     *,
     options: WriteOptions | None = None,
     workers: Map | None = None,
+    division: Division | None = None,
     progress: Progress = lambda done, total, size_bytes: None,
 ) -> WriteSummary:
-    """Write all samples of the source, in its order; the bytes do not depend on who packs the shards.
+    """Write all samples of the source, in its order; the bytes do not depend on who packs the shards, and how divided.
 
     `workers` pack them, and then the source must pickle and the store be within their reach; None: this process.
     UsageError where `dest` holds something else; SourceError for bad samples; StoreError for a full disk and the like,
     after which nothing at `dest` reads as a record set, and whole shards are kept for the next write.
     """
-    options = options or WriteOptions()
+    options, division = options or WriteOptions(), division or Division()
+    if isinstance(source, RecordSource) and not division.cache:
+        source = source.uncached()
     if len(source) == 0:
         raise SourceError(f"the {source.kind} source has no samples; check the path.")
     store = open_store(dest)
@@ -65,7 +71,8 @@ def write_records(
     known = source.outline if isinstance(source, FileSource) else source.fingerprint
     plan = digest(canonical_json(_origin(source, options, known)))
     packing = Packing(source=source, options=options, uri=store.uri, plan=plan)
-    parts = pack(packing, pieces, workers, progress)
+    partitions = division.partitions_of(pieces)
+    parts = pack(packing, partitions, Packers(workers, division), progress)
     described = finish(
         store,
         parts,
@@ -73,7 +80,7 @@ def write_records(
         preprocessing=_preprocessing(source, options),
         origin=_origin(source, options, _fingerprint(source, options, parts)),
     )
-    return WriteSummary(uri=store.uri, manifest=described, written=True)
+    return WriteSummary(uri=store.uri, manifest=described, written=True, partitions=len(partitions))
 
 
 def _fingerprint(source: Source, options: WriteOptions, parts: Sequence[ShardPart]) -> str:

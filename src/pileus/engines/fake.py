@@ -27,6 +27,7 @@ class _Killed(BaseException):
 
 class FakeEngine:
     name = "fake"
+    dashboard = ""
     capabilities = Capabilities(
         strategies=frozenset({"single", "all_reduce", "local_sgd", "parameter_server"}), processes=False
     )
@@ -46,12 +47,13 @@ class FakeEngine:
         *,
         workers: int,
         deadline_s: float = ITEM_DEADLINE_S,
+        keep: bool = False,
     ) -> Generator[Result, None, None]:
         """One item after the other, in this thread, which nothing can interrupt at its deadline."""
         check_workers(workers)
-        call = _sent(call)
+        kept = _sent(call)
         for item in items:
-            yield _sent(call(_sent(item)))
+            yield _sent((kept if keep else _sent(call))(_sent(item)))
 
     def close(self) -> None:
         return None
@@ -115,7 +117,7 @@ class FakeSeat:
 
     def __init__(self, launch: FakeLaunch, rank: int) -> None:
         self._launch = launch
-        self.rank = rank
+        self.rank = self.local_rank = rank
 
     @property
     def stop_asked(self) -> bool:

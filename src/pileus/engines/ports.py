@@ -22,6 +22,10 @@ class Capabilities(Spec, frozen=True, kw_only=True):
     strategies: frozenset[str]
     processes: bool
     """Workers are processes that can be killed; False: threads of this process."""
+    memory: bool = True
+    """What workers keep in memory outlives them."""
+    places: bool = False
+    """Workers are placed by a cluster, which has an address, cores and GPUs."""
 
 
 GangEvent = Report | Lost
@@ -57,6 +61,11 @@ class Engine(Protocol):
     @property
     def capabilities(self) -> Capabilities: ...
 
+    @property
+    def dashboard(self) -> str:
+        """Where a person can watch the cluster that places its workers; '' where there is none, or none yet."""
+        ...
+
     def launch(self, job: Job) -> Launch:
         """Place `job.spec.workers` workers. They report `Joined`; the controller answers with `Peers`."""
         ...
@@ -68,6 +77,7 @@ class Engine(Protocol):
         *,
         workers: int,
         deadline_s: float = ITEM_DEADLINE_S,
+        keep: bool = False,
     ) -> Generator[Result, None, None]:
         """`call` of each item, at most `workers` of them at once; the results come in the order of the items.
 
@@ -76,6 +86,9 @@ class Engine(Protocol):
         raises ends the map: a PileusError comes as what it is, other errors as far as they pickle. WorkFailed names the
         worker that died, or was over `deadline_s` seconds at one item. Nothing starts before the first result is asked
         for, and when the generator is closed or has ended, no work and no process of it is left.
+
+        With `keep` a worker unpickles `call` once and has it at hand for its later items, else anew for each. A kept
+        call must be safe for threads, and is gone when the map has ended.
         """
         ...
 

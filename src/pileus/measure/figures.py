@@ -1,5 +1,5 @@
-"""The pictures of a report, as SVG that is set into a page: text stays text, and takes the page's colour. Two of them
-as PNG too, for TensorBoard.
+"""The pictures of a report, as SVG that is set into a page: text stays text, and takes the page's colour. Some of them
+as PNG too, for TensorBoard and for a run's folder.
 
 The one adapter of matplotlib, by its object interface: no backend is chosen for the process, nothing is shown.
 Equal figures give equal bytes: ids are hashed with a fixed salt, and no date is written.
@@ -25,6 +25,7 @@ from pileus.spec.job import EpochDone
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_NUMBERED = 20
 """Classes up to which each cell of a confusion matrix shows its number."""
@@ -59,6 +60,8 @@ _STYLE = {
 }
 _RASTER_DPI = 160
 """Of what is not drawn as lines: the cells of a confusion matrix."""
+_PAD_IN = 1 / 24
+"""Around all that is drawn."""
 _LOG_FROM_RATIO = 30.0
 """A loss that falls by more is drawn on a logarithmic axis."""
 
@@ -90,6 +93,26 @@ def accuracy_curve(epochs: Sequence[EpochDone], test: Classification | None = No
         axes.set_ylabel("accuracy (%)")
 
     return drawn("accuracy", "Accuracy by epoch", draw, size=(5.6, 3.3))
+
+
+def neighbours_curve(accuracy_by_k: Sequence[float]) -> str:
+    """Accuracy on the validation part in per cent, of 1, 2, ... neighbours."""
+    return drawn("neighbours", "Accuracy by number of neighbours", _by_k(accuracy_by_k), size=(5.6, 3.3))
+
+
+def neighbours_picture(accuracy_by_k: Sequence[float]) -> bytes:
+    """`neighbours_curve` as a PNG on white."""
+    return painted(_by_k(accuracy_by_k), size=(5.6, 3.3))
+
+
+def _by_k(accuracy_by_k: Sequence[float]) -> Callable[[Axes], None]:
+    def draw(axes: Axes) -> None:
+        numbers = range(1, len(accuracy_by_k) + 1)
+        axes.plot(numbers, [100 * accuracy for accuracy in accuracy_by_k], color=_VALIDATION, marker="o")
+        axes.set(xlabel="neighbours", ylabel="accuracy (%)")
+        axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+
+    return draw
 
 
 def lr_curve(epochs: Sequence[EpochDone]) -> str:
@@ -267,10 +290,32 @@ def _saved(draw: Callable[[Axes], None], size: tuple[float, float], **how: Any) 
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
         # The browser has glyphs that matplotlib's font has not; only its layout is a little off.
         warnings.filterwarnings("ignore", message=r"Glyph .* missing from")
-        figure = figure_class(figsize=size, layout="constrained")
-        draw(figure.add_subplot())
+        figure = figure_class(figsize=size)
+        axes = figure.add_subplot()
+        draw(axes)
+        if figure.legends:
+            figure.set_layout_engine("constrained")
+        else:
+            _fill(figure, axes)
         figure.savefig(buffer, **how)
     return buffer.getvalue()
+
+
+def _fill(figure: Figure, axes: Axes) -> None:
+    """Give the axes all that their labels leave of the figure; where that is nothing, they stay as they are.
+
+    As the constrained layout of matplotlib does, which finds room for a figure's own legends as well, and takes as long
+    as all the drawing again.
+    """
+    whole, taken, inner = figure.bbox, axes.get_tightbbox(), axes.get_window_extent()
+    assert taken is not None
+    pad = _PAD_IN * figure.dpi
+    left, right = inner.x0 - taken.x0 + pad, taken.x1 - inner.x1 + pad
+    bottom, top = inner.y0 - taken.y0 + pad, taken.y1 - inner.y1 + pad
+    if left + right < whole.width and bottom + top < whole.height:
+        figure.subplots_adjust(
+            left / whole.width, bottom / whole.height, 1 - right / whole.width, 1 - top / whole.height
+        )
 
 
 def _load_matplotlib() -> tuple[Any, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 import onnx
@@ -35,8 +34,9 @@ def nodes_of(model: bytes) -> list[Node]:
     weights = [Node(_name(one.name), "Weight", (), tuple(one.dims), {}) for one in graph.initializer]
     places = {value.name: _name(value.name) for value in (*graph.input, *graph.initializer)}
     found = [*inputs, *weights]
+    taken = set(places.values())
     for number, node in enumerate(graph.node):
-        name = _name(node.name or f"{node.op_type}_{number}")
+        name = _free(_name(node.name or f"{node.op_type}_{number}"), taken)
         origins = tuple(places[origin] for origin in node.input if origin)
         places |= {result: f"{name}:{k}" if k else name for k, result in enumerate(node.output)}
         attributes = {one.name: _told(one) for one in node.attribute}
@@ -44,7 +44,7 @@ def nodes_of(model: bytes) -> list[Node]:
     outputs = [
         Node(f"result/{_name(one.name)}", "Output", (places[one.name],), shapes[one.name], {}) for one in graph.output
     ]
-    return _distinct([*found, *outputs])
+    return [*found, *outputs]
 
 
 def _shaped(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -60,9 +60,13 @@ def _name(name: str) -> str:
     return name.strip("/").replace(".", "/").replace(":", "_")
 
 
-def _distinct(nodes: Iterable[Node]) -> list[Node]:
-    found = list(nodes)
-    assert len({node.name for node in found}) == len(found), "the exporter gives each node a name of its own"
+def _free(name: str, taken: set[str]) -> str:
+    """A network that is asked twice has nodes that differ by a '/' before their names alone."""
+    found, again = name, 1
+    while found in taken:
+        again += 1
+        found = f"{name}_again{again}"
+    taken.add(found)
     return found
 
 

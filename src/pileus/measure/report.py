@@ -7,6 +7,7 @@ gives equal bytes.
 from __future__ import annotations
 
 import base64
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,12 +22,14 @@ from PIL import Image
 
 from pileus.measure import figures
 from pileus.measure.classification import Classification, most_confused, shortened
+from pileus.measure.usage import totals, usage_figures
 from pileus.measure.worst import WorstError, worst_errors
 from pileus.spec.job import EpochDone
 from pileus.spec.run import RunSpec
+from pileus.spec.usage import Use
 from pileus.spec.values import leaves
 
-__all__ = ["ReportContent", "WorstError", "render_report", "worst_errors"]
+__all__ = ["ReportContent", "WorstError", "data_uri", "render_report", "render_usage", "worst_errors"]
 
 _MOST_CLASSES_SHOWN = 30
 """With more classes the table shows the weakest, and all of them folded away."""
@@ -44,6 +47,8 @@ class ReportContent:
     epochs: Sequence[EpochDone] = ()
     """In order, each epoch once."""
     test: Classification | None = None
+    accuracy_by_k: Sequence[float] = ()
+    """On the validation part, of 1, 2, ... neighbours."""
     worst: Sequence[WorstError] = ()
     phases_s: Mapping[str, float] = field(default_factory=dict)
     """Seconds of the whole run by phase: records, start-up, training, packing."""
@@ -55,6 +60,8 @@ class ReportContent:
     """What happened out of the ordinary: restarts, losses, a resume."""
     next_steps: Sequence[str] = ()
     """Commands."""
+    use: Use = field(default_factory=Use)
+    """What workers and hosts used."""
 
 
 class Tile(NamedTuple):
@@ -101,11 +108,28 @@ def render_report(content: ReportContent) -> str:
         agreement=_agreement(content.epochs),
         settings=rows_of(msgspec.to_builtins(content.spec)) if content.spec else (),
         environment=rows_of(content.environment),
+        use_figures=_use_figures(content.use),
+        use_totals=totals(content.use),
     )
+
+
+def render_usage(name: str, use: Use, facts: Mapping[str, str]) -> str | None:
+    """A page of what was used alone; None where nobody looked twice. MissingExtra without matplotlib."""
+    drawn = _use_figures(use)
+    if not drawn:
+        return None
+    told = totals(use)
+    return render_page("usage.html", name=name, facts=facts, tiles=(), use_figures=drawn, use_totals=told)
 
 
 def render_page(template: str, *, package: str = "pileus.measure", **values: object) -> str:
     """A template of the folder `templates` of a package, by which it may include what pages share: `report.css`."""
+    return _templates(package).get_template(template).render(values)
+
+
+@functools.cache
+def _templates(package: str) -> jinja2.Environment:
+    """Those of a package, each compiled once."""
     environment = jinja2.Environment(
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader("pileus.measure")]),
         autoescape=True,
@@ -118,8 +142,9 @@ def render_page(template: str, *, package: str = "pileus.measure", **values: obj
         "seconds": _seconds,
         "thousands": _thousands,
         "shortened": shortened,
+        "megabytes": _megabytes,
     }
-    return environment.get_template(template).render(values)
+    return environment
 
 
 def _tiles(content: ReportContent) -> list[Tile]:
@@ -167,10 +192,16 @@ def _figures(content: ReportContent) -> dict[str, Markup]:
         drawn["lr"] = figures.lr_curve(epochs)
         if any(epoch.phases_s for epoch in epochs):
             drawn["phases"] = figures.phase_bars(epochs)
+    if content.accuracy_by_k:
+        drawn["neighbours"] = figures.neighbours_curve(content.accuracy_by_k)
     if test:
         drawn["confusion"] = figures.confusion_matrix(test)
         drawn["reliability"] = figures.reliability_diagram(test)
     return {name: Markup(svg) for name, svg in drawn.items()}
+
+
+def _use_figures(use: Use) -> dict[str, Markup]:
+    return {name: Markup(svg) for name, svg in usage_figures(use).items()}
 
 
 def _shown_classes(test: Classification) -> list[Any]:
@@ -181,10 +212,11 @@ def _shown_classes(test: Classification) -> list[Any]:
 
 
 def _portrait(error: WorstError) -> Portrait:
-    return Portrait(_data_uri(error.image_HWC), max(error.image_HWC.shape[:2]) <= _PICTURE_SIDE // 2, error)
+    return Portrait(data_uri(error.image_HWC), max(error.image_HWC.shape[:2]) <= _PICTURE_SIDE // 2, error)
 
 
-def _data_uri(image_HWC: NDArray[np.uint8]) -> str:
+def data_uri(image_HWC: NDArray[np.uint8]) -> str:
+    """Of a PNG of it, made smaller where it is large."""
     picture = Image.fromarray(image_HWC[:, :, 0] if image_HWC.shape[2] == 1 else image_HWC)
     picture.thumbnail((_PICTURE_SIDE, _PICTURE_SIDE))
     buffer = io.BytesIO()
@@ -247,6 +279,10 @@ def _percent(share: float) -> str:
 
 def _thousands(count: int) -> str:
     return f"{count:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _megabytes(size_bytes: int | None) -> str:
+    return "not told" if size_bytes is None else f"{size_bytes / 1e6:.1f}\N{NO-BREAK SPACE}MB"
 
 
 def _seconds(seconds: float) -> str:

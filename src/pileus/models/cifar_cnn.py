@@ -1,10 +1,11 @@
 """A net for small photographs that processors train in minutes: three pairs of convolutions behind a whitening.
 
 The shape is that of airbench94 (Jordan, 2024, arXiv:2404.00498): 2x2 patches are whitened by a fixed layer, the first
-convolution of each pair is pooled before its norm, a max over what is left feeds the head, whose logits are scaled.
+convolution of each pair is pooled before its norm, all begin as the identity, norms learn shifts alone and learn them
+fast, a max over what is left feeds the head, whose logits are scaled.
 There the whitening is learnt from the images; here it is a constant. Of patches of photographs, Haar's functions of
 opponent colours are all but the principal components: on CIFAR-10's training part no two of them correlate by more than
-0.15, so each is divided by its spread there. 1,972,480 parameters at ten classes.
+0.15, so each is divided by its spread there. 1,971,328 parameters at ten classes.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pileus.models.layers import BatchNorm2d, Scale, StandardPixels
+from pileus.models.layers import IdentityConv2d, Scale, ShiftNorm2d, StandardPixels
 
 _WIDTHS = (64, 256, 256)
 _LOGIT_SCALE = 1 / 9
@@ -52,12 +53,12 @@ def cifar_cnn(height: int, width: int, channels: int, num_classes: int) -> nn.Mo
         given = 2 * len(_COLOURS) * len(_HAAR)
     for made in _WIDTHS:
         layers += [
-            nn.Conv2d(given, made, 3, padding=1, bias=False),
+            IdentityConv2d(given, made),
             nn.MaxPool2d(2),
-            BatchNorm2d(made),
+            ShiftNorm2d(made),
             nn.GELU(),
-            nn.Conv2d(made, made, 3, padding=1, bias=False),
-            BatchNorm2d(made),
+            IdentityConv2d(made, made),
+            ShiftNorm2d(made),
             nn.GELU(),
         ]
         given = made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from pileus.models.layers import ScalePixels
+from pileus.models.layers import FlattenLast, ScalePixels
 
 
 def mnist_cnn(height: int, width: int, channels: int, num_classes: int) -> nn.Module:
@@ -13,7 +13,7 @@ def mnist_cnn(height: int, width: int, channels: int, num_classes: int) -> nn.Mo
         nn.Conv2d(channels, 32, 3),
         nn.MaxPool2d(2),
         nn.ReLU(),
-        nn.Flatten(),
+        FlattenLast(),
         nn.Linear(32 * ((height - 2) // 2) * ((width - 2) // 2), 100),
         nn.ReLU(),
         nn.Linear(100, num_classes),

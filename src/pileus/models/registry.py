@@ -10,6 +10,7 @@ from torch import nn
 from pileus.errors import SpecError
 from pileus.models.cifar_cnn import cifar_cnn
 from pileus.models.digits_cnn import digits_cnn
+from pileus.models.drawings_cnn import drawings_cnn
 from pileus.models.layers import initialise
 from pileus.models.lenet5 import lenet5
 from pileus.models.mnist_cnn import mnist_cnn
@@ -19,6 +20,7 @@ from pileus.models.resnet9 import resnet9
 from pileus.models.resnet18 import resnet18
 from pileus.models.strokes_cnn import strokes_cnn
 from pileus.models.vgg19 import vgg19
+from pileus.spec.neighbours import KNN
 from pileus.spec.resolve import did_you_mean
 
 
@@ -32,6 +34,7 @@ class Network(NamedTuple):
 NETWORKS: dict[str, Network] = {
     "cifar_cnn": Network(cifar_cnn, 24),
     "digits_cnn": Network(digits_cnn, 8),
+    "drawings_cnn": Network(drawings_cnn, 16),
     "lenet5": Network(lenet5, 12),
     "mnist_cnn": Network(mnist_cnn, 8),
     "mobilenet_v2": Network(mobilenet_v2, 64),
@@ -53,9 +56,14 @@ def build(name: str, shape_HWC: tuple[int, int, int], num_classes: int, seed: in
 
 
 def check_network(name: str, size: tuple[int, int] | None) -> None:
-    """SpecError for an unknown name, or a height and width too small for it; None: not known yet."""
+    """SpecError for an unknown name, or a height and width too small for it; None: not known yet.
+
+    The neighbour classifier, which has no network, takes any.
+    """
+    if name == KNN:
+        return
     if name not in NETWORKS:
-        raise SpecError(f"no model is called {name!r}; {did_you_mean(name, NETWORKS)}")
+        raise SpecError(f"no model is called {name!r}; {did_you_mean(name, [*NETWORKS, KNN])}")
     least = NETWORKS[name].smallest_side_px
     if size is not None and min(size) < least:
         raise SpecError(

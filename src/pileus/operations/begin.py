@@ -1,4 +1,4 @@
-"""What a run settles once, before it is written: its arithmetic's precision, and the bundle that it begins with."""
+"""What a run settles once, before it is written: its device, its arithmetic's precision, the bundle it begins with."""
 
 from __future__ import annotations
 
@@ -13,14 +13,31 @@ from pileus.operations.observer import Observer
 from pileus.spec.run import RunSpec
 from pileus.store import Store
 from pileus.training.checkpoint import Tensors
+from pileus.training.device import gpu_has_bf16, settled_device
 from pileus.training.network import DONOR, Problem
 from pileus.training.probe import measure_precisions
 
 
+def settle_device(spec: RunSpec) -> RunSpec:
+    """The spec with 'auto' replaced by what this machine has. MissingService for a GPU where it has none.
+
+    Of the machines of a cluster that is there nothing is known here: they are told by name, and each asks itself.
+    """
+    _check_named(spec, "device", spec.device, "cpu or cuda")
+    if spec.engine.address is not None:
+        return spec
+    return msgspec.structs.replace(spec, device=settled_device(spec.device))
+
+
 def settle_precision(spec: RunSpec, problem: Problem, observer: Observer) -> RunSpec:
     """The spec with 'auto' replaced by what is faster on this machine, which the run keeps wherever it goes on."""
+    _check_named(spec, "precision", spec.precision, "fp32 or bf16")
     if spec.precision != "auto":
         return spec
+    if spec.device == "cuda":
+        precision = "bf16" if gpu_has_bf16() else "fp32"
+        observer.say(f"precision {precision}: this GPU has {'' if gpu_has_bf16() else 'no '}bf16 instructions")
+        return msgspec.structs.replace(spec, precision=precision)
     speeds = measure_precisions(spec, problem)
     observer.say(
         f"precision {speeds.better}: bf16 is {speeds.gain:.2f} times as fast as fp32 here "
@@ -30,7 +47,9 @@ def settle_precision(spec: RunSpec, problem: Problem, observer: Observer) -> Run
 
 
 def warn_of_slow_precision(spec: RunSpec, observer: Observer) -> None:
-    if spec.precision == "bf16" and has_bf16() is False:
+    if spec.precision != "bf16" or spec.engine.address is not None:
+        return
+    if (gpu_has_bf16() if spec.device == "cuda" else has_bf16()) is False:
         observer.say("this machine has no bf16 instructions: the run goes on in bf16, and will be slow here")
 
 
@@ -59,3 +78,11 @@ def keep_donor(spec: RunSpec, runs: str, store: Store) -> None:
     manifest = copy_bundle(find_place(spec.transfer.bundle, runs), store, DONOR)
     if manifest.version != spec.transfer.version:
         raise UsageError(f"the bundle {spec.transfer.bundle} was replaced just now; give the command again.")
+
+
+def _check_named(spec: RunSpec, name: str, value: str, ways: str) -> None:
+    if value == "auto" and spec.engine.address is not None:
+        raise UsageError(
+            f"{name}=auto asks this machine, and the workers live on others, of {spec.engine.address}; "
+            f"name it: {name}={ways}."
+        )

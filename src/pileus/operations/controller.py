@@ -11,8 +11,9 @@ from typing import Any
 import msgspec
 
 from pileus.data.batches import Batches
+from pileus.engines.connect import check_resizable
 from pileus.engines.ports import Engine, Launch
-from pileus.errors import Damaged, PileusError, SpecError, StoreError, UsageError
+from pileus.errors import Damaged, PileusError, StoreError, UsageError
 from pileus.operations.observer import Observer
 from pileus.operations.signals import StopRequests
 from pileus.runs.directory import Plan, RunDirectory
@@ -22,6 +23,7 @@ from pileus.runs.life import states as s
 from pileus.runs.life.heartbeats import Attention, Heartbeats
 from pileus.runs.life.policies import limits_of
 from pileus.runs.life.transitions import Life, deadline_s
+from pileus.runs.usage import RunUsage
 from pileus.runs.wishes import Wishes
 from pileus.spec.job import (
     Beat,
@@ -37,6 +39,7 @@ from pileus.spec.job import (
     Resumed,
     Stop,
     Stopped,
+    Used,
     Validated,
 )
 from pileus.spec.resolve import resolve
@@ -83,15 +86,18 @@ class Controller:
         self._attention = Attention(time.monotonic())
         self._hearts = Heartbeats(plan.spec.engine.silence_deadline_s)
         self._wishes = Wishes(directory.store)
+        self._usage = RunUsage(directory.store)
         self._looked_for_wishes_s = 0.0
         self._entered_s = 0.0
         """Of the attention, as all seconds here."""
         self._fingerprint = ""
         self._stops_told = 0
+        self._first_attempt = 1
 
     def drive(self, requests: StopRequests, total_samples: int) -> s.Done | s.Failed | s.Interrupted:
         """Until the run is done, failed or interrupted; no gang is left in any case."""
         attempt = 1 + sum(event.kind == "launch" for event in self._directory.events())
+        self._first_attempt = attempt
         try:
             self._take(e.Begin(attempt=attempt))
             while not isinstance(self._life.state, s.TERMINAL):
@@ -159,6 +165,7 @@ class Controller:
                 if self._launch is not None:
                     self._launch.end()
                     self._launch = None
+                self._usage.save()
                 return e.GangGone()
             case e.Pack():
                 pass  # `drive` does, where it looks for requests to stop
@@ -182,7 +189,10 @@ class Controller:
             checkpoint=key,
             faults=self._faults,
         )
-        return self._engine.launch(job)
+        launch = self._engine.launch(job)
+        if self._engine.dashboard and attempt == self._first_attempt:
+            self._observer.say(f"dashboard of {self._engine.name}: {self._engine.dashboard}")
+        return launch
 
     def _happened(self, requests: StopRequests, total_samples: int) -> e.Event | None:
         match self._life.state:
@@ -216,6 +226,9 @@ class Controller:
         match said:
             case Beat():
                 return self._noted_beat(said, total_samples)
+            case Used():
+                self._usage.note(said.watched)
+                return None
             case EpochDone():
                 self._note_epoch(said, total_samples)
                 return None
@@ -267,8 +280,9 @@ class Controller:
             workers = self._wishes.heard()
             if workers is not None:
                 try:
+                    check_resizable(self._engine.name)
                     resolve(msgspec.to_builtins(msgspec.structs.replace(self._spec, workers=workers)))
-                except SpecError as error:
+                except UsageError as error:
                     self._observer.say(f"not resized: {error}")
                 else:
                     return e.ResizeAsked(workers=workers)

@@ -27,11 +27,23 @@ from pileus.measure.worst import WorstError, worst_errors, worst_rows
 from pileus.preprocessing.pictures import fit_pixels, read_picture
 from pileus.spec.preprocessing import Preprocessing
 from pileus.spec.run import RunSpec
+from pileus.spec.values import Spec
 
 SplitName = Literal["train", "validation", "test", "all"]
 
 _BATCH = 256
 _MOST_NAMED = 5
+
+
+class Rejection(Spec, frozen=True, kw_only=True):
+    """What a model that knows of none of its classes does with both kinds of samples. Shares are in [0, 1]."""
+
+    false_rejects: float
+    """Of the samples of its classes."""
+    num_none: int
+    """Samples of none of its classes."""
+    none_rejected: float | None
+    """Of those; None where there are none."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -49,7 +61,12 @@ class Evaluation:
     split: SplitName
     num_in_source: int
     measured: Classification
+    """On the samples of the model's classes, whether it rejects them or not."""
+    right_N: NDArray[np.bool_]
+    """Whether each of those samples is answered rightly, in the order of the source."""
     worst: Sequence[WorstError]
+    rejection: Rejection | None = None
+    """None for a model that knows of nothing but its classes."""
 
 
 def evaluate(
@@ -63,12 +80,24 @@ def evaluate(
 ) -> Evaluation:
     """Measure the bundle of a run (a name in `runs`, path or URI) or at a place on one split of a source.
 
-    SourceError where the classes are not the model's, the split is empty or a picture cannot be read; UsageError
-    where there is no bundle; Damaged where one of both was changed.
+    SourceError where the classes are not the model's, no sample in the split is of one, or a picture cannot be read;
+    UsageError where there is no bundle; Damaged where one of both was changed.
     """
     bundle, found = find_bundle(place, runs)
-    source = open_source(data, kind)
-    label_of = _translation(source.classes, bundle.classes, source_name=data)
+    return evaluate_bundle(bundle, open_source(data, kind), place=found, data=data, split=split, progress=progress)
+
+
+def evaluate_bundle(
+    bundle: Bundle,
+    source: ListedSource,
+    *,
+    place: str = "",
+    data: str,
+    split: SplitName = "test",
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Evaluation:
+    """As `evaluate`, of a bundle and a source that are open; `place` and `data` name them."""
+    label_of = _translation(source.classes, bundle.manifest, source_name=data)
     chosen = _chosen(source, split, _validation_share(bundle.manifest))
     if not chosen:
         raise SourceError(f"{data} has no sample in split {split!r} (it has {len(source)} in all); choose --split all.")
@@ -79,16 +108,22 @@ def evaluate(
         probabilities_NK[done : done + len(images_NHWC)] = bundle.probabilities(images_NHWC)
         done += len(images_NHWC)
         progress(done, len(chosen))
+    known_N = labels_N < len(bundle.classes)
+    if not known_N.any():
+        raise SourceError(f"split {split!r} of {data} has no sample of the model's classes; choose another.")
+    worst_of = [index for index, is_known in zip(chosen, known_N.tolist(), strict=True) if is_known]
     return Evaluation(
-        place=found,
+        place=place,
         manifest=bundle.manifest,
         data=data,
         kind=source.kind,
         fingerprint=source.fingerprint,
         split=split,
         num_in_source=len(source),
-        measured=measure_classification(probabilities_NK, labels_N, bundle.classes),
-        worst=_worst(source, chosen, probabilities_NK, labels_N, bundle),
+        measured=measure_classification(probabilities_NK[known_N], labels_N[known_N], bundle.classes),
+        right_N=probabilities_NK[known_N].argmax(axis=1) == labels_N[known_N],
+        worst=_worst(source, worst_of, probabilities_NK[known_N], labels_N[known_N], bundle),
+        rejection=_rejection(probabilities_NK, known_N, bundle),
     )
 
 
@@ -141,9 +176,13 @@ def told_split(evaluation: Evaluation) -> str:
     return counts if evaluation.split == "all" else f"split {evaluation.split}: {counts}"
 
 
-def _translation(theirs: Sequence[str], ours: Sequence[str], *, source_name: str) -> NDArray[np.int64]:
-    """(K,) the model's label of each of the source's. SourceError where the names are not the same."""
-    unknown = [name for name in theirs if name not in set(ours)]
+def _translation(theirs: Sequence[str], manifest: Manifest, *, source_name: str) -> NDArray[np.int64]:
+    """(K,) the model's label of each of the source's. SourceError where the names are not the same.
+
+    A source may have what is none of the classes where the model knows it, as the last label; it need not.
+    """
+    ours = manifest.classes
+    unknown = [name for name in theirs if name not in {*ours, manifest.none}]
     lacking = [name for name in ours if name not in set(theirs)]
     if unknown or lacking:
         told = [f"{what} {_listed(names)}" for what, names in (("has", unknown), ("lacks", lacking)) if names]
@@ -151,8 +190,19 @@ def _translation(theirs: Sequence[str], ours: Sequence[str], *, source_name: str
             f"classes of a source must be the model's ({source_name} {' and '.join(told)}); "
             "rename them, or evaluate a model of these classes."
         )
-    position = {name: label for label, name in enumerate(ours)}
+    position = {name: label for label, name in enumerate((*ours, manifest.none))}
     return np.array([position[name] for name in theirs], np.int64)
+
+
+def _rejection(probabilities_NK: NDArray[np.float32], known_N: NDArray[np.bool_], bundle: Bundle) -> Rejection | None:
+    if bundle.manifest.none is None:
+        return None
+    rejected_N = bundle.belonging(probabilities_NK) < bundle.manifest.calibration.rejected
+    return Rejection(
+        false_rejects=float(rejected_N[known_N].mean()),
+        num_none=int((~known_N).sum()),
+        none_rejected=None if known_N.all() else float(rejected_N[~known_N].mean()),
+    )
 
 
 def _listed(names: Sequence[str]) -> str:

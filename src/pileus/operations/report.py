@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +19,19 @@ from pileus.measure.worst import worst_errors
 from pileus.operations.charts import chart_result
 from pileus.records.read import RecordSet
 from pileus.runs.directory import Plan, RunDirectory
+from pileus.runs.usage import read_usage
 
 _TOLD = {"ending", "stopping", "interrupted", "failed"}
+
+
+class Tested(NamedTuple):
+    """The test part, the bundle's probabilities over it, and what was measured on them."""
+
+    test: Part
+    probabilities_NK: NDArray[np.float32]
+    measured: Classification | None
+    accuracy_by_k: Sequence[float] = ()
+    """On the validation part, of a model of neighbours."""
 
 
 def write_report(
@@ -26,11 +39,10 @@ def write_report(
     plan: Plan,
     records: RecordSet,
     manifest: Manifest,
-    tested: tuple[Part, NDArray[np.float32], Classification | None],
+    tested: Tested,
     phases_s: dict[str, float],
 ) -> None:
-    """`tested` is the test part, the bundle's probabilities_NK over it, and what was measured on them."""
-    test, probabilities_NK, measured = tested
+    test, probabilities_NK, measured, accuracy_by_k = tested
     run = shlex.quote(directory.place)
     worst = (
         worst_errors(
@@ -49,11 +61,13 @@ def write_report(
         spec=plan.spec,
         epochs=epochs,
         test=measured,
+        accuracy_by_k=accuracy_by_k,
         worst=worst,
         phases_s=phases_s,
         environment=directory.environment(),
         facts={"records": plan.records_uri, "bundle": manifest.short_version, "recipe": plan.recipe},
         story=_story(directory),
+        use=read_usage(directory.store),
         next_steps=[f"pileus serve {run}", f"pileus evaluate {run} --data SOURCE", f"pileus runs verify {run}"],
     )
     directory.store.put("report.html", render_report(content).encode())

@@ -98,7 +98,7 @@ def _line(directory: RunDirectory) -> RunLine:
         uri=directory.uri,
         state=state,
         epochs_done=epochs[-1].epoch + 1 if epochs else 0,
-        epochs=plan.spec.epochs,
+        epochs=plan.spec.epochs if plan.spec.neighbours is None else 0,
         accuracy=result["accuracy"] if result else None,
         validation_accuracy=epochs[-1].validation_accuracy if epochs else None,
         fingerprint=epochs[-1].fingerprint if epochs else "",

@@ -14,16 +14,27 @@ import numpy as np
 
 from pileus.data.batches import positions_of, shape_of
 from pileus.data.ports import Split
-from pileus.engines.connect import connect
+from pileus.engines.connect import check_resizable, connect
 from pileus.engines.ports import Engine
-from pileus.errors import Interrupted, SourceError, SpecError, StoreError, UsageError, WorkFailed
+from pileus.errors import (
+    Interrupted,
+    MissingService,
+    PileusError,
+    SourceError,
+    SpecError,
+    StoreError,
+    UsageError,
+    WorkFailed,
+)
+from pileus.machine import count_cores
 from pileus.measure.environment import describe_environment
 from pileus.models.registry import check_network
-from pileus.operations.begin import find_donor, keep_donor, settle_precision, warn_of_slow_precision
+from pileus.operations.begin import find_donor, keep_donor, settle_device, settle_precision, warn_of_slow_precision
 from pileus.operations.charts import Charted
 from pileus.operations.controller import Controller
+from pileus.operations.neighbours import check_neighbours, fit
 from pileus.operations.observer import Observer, Silent
-from pileus.operations.pack import pack
+from pileus.operations.pack import pack, ship
 from pileus.operations.prepare import prepare_records
 from pileus.operations.signals import StopRequests, stop_requests
 from pileus.records.read import RecordSet, open_records
@@ -32,7 +43,8 @@ from pileus.runs.history import Spent
 from pileus.runs.life import states as s
 from pileus.runs.wishes import wish_workers
 from pileus.spec.job import EpochDone, Fault
-from pileus.spec.resolve import resolve
+from pileus.spec.neighbours import KNN
+from pileus.spec.resolve import resolve, split_engine
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec
 from pileus.store import open_store, resolve_uri
@@ -64,6 +76,8 @@ class TrainResult(Spec, frozen=True, kw_only=True):
     restarts: int
     phases_s: dict[str, float]
     report: str
+    device: str = "cpu"
+    """Where networks computed in the end."""
 
 
 def train(
@@ -85,6 +99,7 @@ def train(
     runs_uri = resolve_uri(runs)
     if not open_store(runs_uri).abilities.write:
         raise UsageError(f"a run is written as it goes (got --runs {runs}, which is read-only); name another place.")
+    spec = settle_device(spec)
     _check(spec, runs_uri, engine)
     spec, donor = find_donor(spec, runs_uri)
     directory, name = _new_run(runs_uri, name, recipe or spec.model)
@@ -119,10 +134,11 @@ def resume(
     *,
     engine: str | Engine | None = None,
     workers: int | None = None,
+    device: str | None = None,
     observer: Observer | None = None,
     faults: tuple[Fault, ...] = (),
 ) -> TrainResult:
-    """Go on from the newest checkpoint that verifies, also elsewhere and with another number of workers.
+    """Go on from the newest checkpoint that verifies, also elsewhere, on another device, with other workers.
 
     A finished run is given back as it is. RunTaken where a living process drives it, or takes it up first.
     """
@@ -131,11 +147,13 @@ def resume(
     if (result := directory.result(TrainResult)) is not None:
         return result
     changes: dict[str, Any] = {} if workers is None else {"workers": workers}
+    if device is not None:
+        changes["device"] = device
     if engine is not None:
-        name = engine if isinstance(engine, str) else engine.name
-        changes["engine"] = msgspec.structs.replace(plan.spec.engine, name=name)
+        name, address = split_engine(engine) if isinstance(engine, str) else (engine.name, None)
+        changes["engine"] = msgspec.structs.replace(plan.spec.engine, name=name, address=address)
     given = None if isinstance(engine, str) else engine
-    spec = _changed(plan.spec, changes)
+    spec = settle_device(_changed(plan.spec, changes))
     _check(spec, directory.uri, given)
     observer = observer or Silent()
     warn_of_slow_precision(spec, observer)
@@ -163,6 +181,9 @@ def resize(directory: RunDirectory, workers: int) -> Resized:
     """
     plan = directory.plan()
     _changed(plan.spec, {"workers": workers})
+    engine = next((event.data["engine"] for event in reversed(directory.events()) if event.kind == "launch"), None)
+    if engine is not None:
+        check_resizable(engine)
     driver = directory.driver()
     if driver is None or driver.is_dead:
         done = directory.result(TrainResult) is not None
@@ -186,6 +207,8 @@ class _Drive(NamedTuple):
 
 def _drive(drive: _Drive) -> TrainResult:
     directory, plan = drive.directory, drive.plan
+    if plan.spec.model == KNN:
+        return _without_steps(drive)
     kept = f"What was saved is kept; once that is mended, go on with: {directory.resume_command}"
 
     def finish(fingerprint: str, spent: Spent) -> None:
@@ -199,7 +222,7 @@ def _drive(drive: _Drive) -> TrainResult:
         observer = Charted(drive.observer, directory, num_train)
         controller = Controller(directory, plan, drive.engine, observer=observer, pack=finish, faults=drive.faults)
         state = controller.drive(drive.requests, num_train * plan.spec.epochs)
-    except (StoreError, WorkFailed) as error:
+    except (StoreError, WorkFailed, MissingService) as error:
         raise type(error)(f"{error}\n{kept}") from error
     finally:
         directory.release()
@@ -214,6 +237,66 @@ def _drive(drive: _Drive) -> TrainResult:
             result = directory.result(TrainResult)
             assert result is not None
             return result
+
+
+def _without_steps(drive: _Drive) -> TrainResult:
+    """A run of the neighbour classifier: it has no gang and no checkpoint; taken up again it begins anew."""
+    directory = drive.directory
+    again = f"Do it again with: {directory.resume_command}"
+    directory.drive()
+    try:
+        with drive.requests.at_once():
+            result = _fitted(drive)
+    except KeyboardInterrupt:
+        directory.append("interrupted", reason=drive.requests.reason)
+        raise Interrupted(f"interrupted ({drive.requests.reason}). {again}") from None
+    except PileusError as error:
+        directory.append("failed", reason=str(error))
+        raise WorkFailed(f"run {drive.plan.name} failed: {error}\n{again}") from error
+    finally:
+        directory.release()
+    return result
+
+
+def _fitted(drive: _Drive) -> TrainResult:
+    directory, plan, spec = drive.directory, drive.plan, drive.plan.spec
+    attempt = 1 + sum(event.kind == "launch" for event in directory.events())
+    directory.append("launch", attempt=attempt, engine=spec.engine.name, workers=spec.workers, checkpoint=None)
+    started = time.perf_counter()
+    records = open_records(plan.records_uri)
+    graph = fit(directory, plan, records, drive.engine, drive.observer)
+    directory.append("packing")
+    drive.observer.say("packing: test, bundle, report")
+    fitted = time.perf_counter()
+    shipped = ship(directory, plan, records, graph)
+    packed = time.perf_counter()
+    result = TrainResult(
+        run=plan.name,
+        uri=directory.uri,
+        state="done",
+        epochs=0,
+        steps=0,
+        samples_seen=len(positions_of(records, Split.TRAIN, spec.data.validation)),
+        train_s=round(fitted - started, 3),
+        accuracy=shipped.measured.accuracy if shipped.measured else None,
+        fingerprint=graph.fingerprint,
+        engine=spec.engine.name,
+        workers=spec.workers,
+        strategy=msgspec.to_builtins(spec.strategy)["name"],
+        bundle=f"{directory.uri}/bundle",
+        validation_accuracy=shipped.manifest.metrics.get("validation_accuracy"),
+        restarts=0,
+        phases_s={
+            "records": round(drive.records_s, 3),
+            "neighbours": round(fitted - started, 3),
+            "test and bundle": round(packed - fitted, 3),
+        },
+        report=f"{directory.uri}/report.html",
+    )
+    shipped.write_report(result.phases_s)
+    directory.write_result(result)
+    directory.append("done")
+    return result
 
 
 def _tell_early_end(spec: RunSpec, epochs: list[EpochDone], observer: Observer) -> None:
@@ -255,6 +338,7 @@ def _finish(drive: _Drive, fingerprint: str, spent: Spent) -> None:
             **packed.phases_s,
         },
         report=f"{directory.uri}/report.html",
+        device=spec.device,
     )
     packed.write_report(result.phases_s)
     directory.write_result(result)
@@ -266,7 +350,7 @@ def _engine(spec: RunSpec, given: Engine | None) -> Iterator[Engine]:
     if given is not None:
         yield given
         return
-    own = connect(spec.engine.name, cores=describe_environment().cores.usable)
+    own = connect(spec.engine.name, address=spec.engine.address, cores=count_cores().usable)
     try:
         yield own
     finally:
@@ -282,6 +366,11 @@ def _check(spec: RunSpec, uri: str, given: Engine | None) -> None:
         if strategy not in known:
             can = ", ".join(sorted(known))
             raise SpecError(f"engine {engine.name!r} cannot run strategy {strategy!r}; it can run: {can}.")
+        if engine.capabilities.places and spec.device == "cuda" and not spec.engine.gpus:
+            raise UsageError(
+                f"engine {engine.name!r} gives a worker the GPUs that it counts (got device=cuda and engine.gpus=0); "
+                "say how many each takes: --set engine.gpus=1, or 0.5 where two share one."
+            )
         if uri.startswith("memory:") and engine.capabilities.processes:
             raise UsageError(
                 f"engine {engine.name!r} has processes, which cannot reach {uri}; name a folder in --runs."
@@ -292,6 +381,9 @@ def _settled(spec: RunSpec, records: RecordSet, donor: Tensors | None, observer:
     """What the run keeps, now that its records are there; SourceError or SpecError where they cannot be trained on."""
     problem = Problem(shape_of(records, spec.data.size), len(records.classes), donor)
     _check_records(records, spec)
+    if spec.model == KNN:
+        check_neighbours(spec, records)
+        return spec
     first_network(spec, problem)
     spec = settle_precision(spec, problem, observer)
     warn_of_slow_precision(spec, observer)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -36,7 +36,7 @@ class RecordSet:
         self._store = store if cache is None else CachedStore(store, cache, _values(self._manifest))
 
     def __reduce__(self) -> tuple[object, tuple[str]]:
-        return open_records, (self._store.uri,)
+        return partial(open_records, cached=isinstance(self._store, CachedStore)), (self._store.uri,)
 
     def __len__(self) -> int:
         return len(self._index)

@@ -6,6 +6,7 @@ events/                           what befell it, one numbered document each, pu
 metrics.jsonl                     figures, a line per epoch
 checkpoints/, ledger/             see `pileus.training`
 bundle/, report.html, result.json made when training is done
+usage.json, usage.html            what workers and hosts used, and the page that `pileus runs plot` made of it
 driver.json                       which process drives the run: of several that take it up at once exactly one wins, by
                                   compare-and-swap
 driver-after-*.json               where the store has no swap: who took over from a driver that had died

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -33,8 +33,11 @@ _TITLES = {
     504: "Past its deadline",
 }
 
-STATUSES = (200, 202, 304, *_TITLES)
-"""Every one that is ever answered."""
+ABANDONED = 499
+"""Never sent: in metrics, logs and traces, of requests whose clients have gone before their answers, as with nginx."""
+
+STATUSES = (200, 202, 304, ABANDONED, *_TITLES)
+"""Every one that is ever told."""
 
 SAFETY = (
     (b"x-content-type-options", b"nosniff"),
@@ -83,6 +86,10 @@ class Refusal(Exception):  # noqa: N818 - not a failure of ours: a request that 
         }
         return Answer(self.status, PROBLEM, msgspec.json.encode(problem), self.headers)
 
+    def inference_answer(self) -> Answer:
+        """As the Open Inference Protocol has it."""
+        return Answer(self.status, JSON, msgspec.json.encode({"error": self.detail}), self.headers)
+
 
 def json_answer(value: object) -> Answer:
     return Answer(200, JSON, msgspec.json.encode(value))
@@ -110,12 +117,18 @@ def _head(status: int, media_type: bytes, headers: tuple[tuple[bytes, bytes], ..
     return b"\r\n".join([*lines, *(b"%b: %b" % field for field in fields), b"x-request-id: "])
 
 
-def models_answer(manifest: Manifest, *, keeps_feedback: bool) -> Answer:
+def models_answer(manifest: Manifest, shadow: Manifest | None, *, keeps_feedback: bool) -> Answer:
+    """`shadow` is compared with `manifest` and answers nobody."""
+    models = [_model(manifest, "production") | {"feedback": keeps_feedback}]
+    return json_answer({"models": models if shadow is None else [*models, _model(shadow, "shadow")]})
+
+
+def _model(manifest: Manifest, role: str) -> dict[str, Any]:
     height, width, channels = manifest.input_shape
-    model = {
+    return {
         "name": manifest.name,
         "version": manifest.short_version,
-        "role": "production",
+        "role": role,
         "classes": manifest.classes,
         "input": {
             "kind": "drawing" if isinstance(manifest.preprocessing, Drawing) else "picture",
@@ -125,6 +138,4 @@ def models_answer(manifest: Manifest, *, keeps_feedback: bool) -> Answer:
         },
         "calibration": manifest.calibration,
         "metrics": manifest.metrics,
-        "feedback": keeps_feedback,
     }
-    return json_answer({"models": [model]})

@@ -24,12 +24,15 @@ MAX_SENDS = 2
 _RECENT = 0.2
 """Weight of the last full batch in the running mean of what a question costs."""
 _TELLING = 4
-"""Batches of at least a fourth of the cap tell what a question costs under load; smaller ones are not worth that."""
+"""Batches of at least a fourth of the cap tell what a question costs under load. A question of a smaller batch costs
+more than that; so where it costs less than was believed, that was too much. Else an estimate that a busy machine has
+driven up would let in so few that no batch is ever great enough to correct it.
+"""
 
 
 class Admission(Spec, frozen=True, kw_only=True):
     max_batch: int = 64
-    """Questions a batch, at most."""
+    """Questions a batch, at most; a heavy one counts as several, and alone may be heavier."""
     max_batch_bytes: int = 4 * 1024 * 1024
     max_queue: int = 4096
     """Questions that wait."""
@@ -79,6 +82,8 @@ class Queue:
     def __init__(self, admission: Admission) -> None:
         self._admission = admission
         self._jobs: deque[Job] = deque()
+        self._weight = 0
+        """Of all jobs."""
         self._question_s = 0.0
         self.max_batch = admission.max_batch
         self.num_servers = 1
@@ -93,11 +98,15 @@ class Queue:
 
     def wait_s(self) -> float:
         """Estimate for one that would join now."""
-        return len(self._jobs) * self._question_s / max(1, self.num_servers)
+        return self.cost_s(self._weight) / max(1, self.num_servers)
+
+    def cost_s(self, weight: int) -> float:
+        """Estimate for one predictor."""
+        return weight * self._question_s
 
     def join(self, job: Job, now: float) -> None:
         """QueueFull where it would wait too long."""
-        self._asked += 1
+        self._asked += job.question.weight
         if self._jobs:
             wait_s, admission = self.wait_s(), self._admission
             overload = self._asked - self._answered - self._ahead[0] > admission.max_crowd
@@ -105,26 +114,30 @@ class Queue:
             if wait_s > min(most_s, job.due - now) or len(self._jobs) >= admission.max_queue:
                 raise QueueFull(wait_s)
         self._jobs.append(job)
+        self._weight += job.question.weight
 
     def join_again(self, jobs: Iterable[Job]) -> None:
         """At the front, in their order: they have waited before."""
-        self._jobs.extendleft(reversed([job for job in jobs if not job.settled]))
+        again = [job for job in jobs if not job.settled]
+        self._jobs.extendleft(reversed(again))
+        self._weight += sum(job.question.weight for job in again)
 
     def take(self, now: float) -> list[Job]:
         """The next batch; empty where nothing waits. What was sent before goes alone: it may be what kills."""
         taken: list[Job] = []
-        num_bytes = 0
-        while self._jobs and len(taken) < self.max_batch and num_bytes < self._admission.max_batch_bytes:
+        num_bytes = weight = 0
+        while self._jobs and weight < self.max_batch and num_bytes < self._admission.max_batch_bytes:
             job = self._jobs[0]
-            if job.sends and taken:
+            if taken and (job.sends or weight + job.question.weight > self.max_batch):
                 break
-            self._jobs.popleft()
+            self._pop()
             if job.settled or job.request.gone:
                 continue
             if now >= job.due:
                 job.settle(PAST_DUE)
                 continue
             taken.append(job)
+            weight += job.question.weight
             num_bytes += len(job.question.body)
             if job.sends:
                 break
@@ -141,7 +154,7 @@ class Queue:
 
     def settle_all(self, reply: Reply) -> None:
         while self._jobs:
-            self._jobs.popleft().settle(reply)
+            self._pop().settle(reply)
 
     def expect(self, max_batch: int, question_s: float) -> None:
         """What a predictor has found at its start."""
@@ -149,8 +162,14 @@ class Queue:
         if not self._question_s:
             self._question_s = question_s
 
-    def learn(self, questions: int, batch_s: float) -> None:
+    def learn(self, weight: int, batch_s: float) -> None:
         """What a batch took, from being sent to being answered."""
-        self._answered += questions
-        if questions * _TELLING >= self.max_batch:
-            self._question_s += (batch_s / questions - self._question_s) * _RECENT
+        self._answered += weight
+        question_s = batch_s / weight
+        if weight * _TELLING >= self.max_batch or question_s < self._question_s:
+            self._question_s += (question_s - self._question_s) * _RECENT
+
+    def _pop(self) -> Job:
+        job = self._jobs.popleft()
+        self._weight -= job.question.weight
+        return job

@@ -12,11 +12,11 @@ import re
 import time
 from collections import deque
 from itertools import count
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import httptools
 
-from pileus.serving.answers import Answer, Refusal, written
+from pileus.serving.answers import ABANDONED, Answer, Refusal, written
 from pileus.spec.values import Spec
 
 _NEVER = float("inf")
@@ -24,6 +24,8 @@ _LINGER_S = 5.0
 """How long what a refused client still sends is read and dropped, so that it can read why."""
 _CLAIMED_BYTES = 64 * 1024
 """Bodies above this, or of unknown length, and answers above it must have room in the site's memory."""
+_FRAMING_BYTES = 128 * 1024
+"""Of chunks and trailers, beside as much as the body itself has; more than a refused body, which is not kept."""
 _GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -45,12 +47,38 @@ class Bounds(Spec, frozen=True, kw_only=True):
     """Requests that wait for the one before; then nothing more is read. Four times as many end the connection."""
 
 
+class Trace(Protocol):
+    """What a request is part of for others than this server."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def line(self) -> bytes:
+        """Of the answer's head, ended by CR LF."""
+        ...
+
+
+class Way(NamedTuple):
+    """Of a question to its answer."""
+
+    sent_at: float
+    """To its predictor; by time.monotonic."""
+    questions: int
+    """Of its batch."""
+    images: int
+    compute_s: float
+    """Of its batch."""
+    predictor: int
+    """The process."""
+
+
 class Request:
     """From its head on; `body` is whole when the site's `begin` is called. `answer` is called once, also much later."""
 
     __slots__ = (
         "_connection", "body", "claimed", "close", "headers", "id", "method", "path", "plan", "query",
-        "refusal", "started",
+        "refusal", "started", "target", "trace", "way",
     )  # fmt: skip
 
     def __init__(self, connection: Connection, started: float) -> None:
@@ -59,7 +87,7 @@ class Request:
         """By time.monotonic, as all times here: a loop's own clock may be coarse."""
         self.method = self.path = self.query = b""
         self.headers: dict[bytes, bytes] = {}
-        """Names in lower case."""
+        """Names in lower case; of one that is repeated all values, with commas between them."""
         self.body: bytes | bytearray = b""
         self.id = b""
         self.close = False
@@ -67,8 +95,13 @@ class Request:
         self.refusal: Refusal | None = None
         """It is answered with this, and its body is dropped."""
         self.claimed = 0
+        self.target: object = None
+        """What the site has found at the path."""
         self.plan: object = None
         """What the site has made of the head."""
+        self.way: Way | None = None
+        """None where no predictor was asked, or has not answered."""
+        self.trace: Trace | None = None
 
     @property
     def gone(self) -> bool:
@@ -78,6 +111,10 @@ class Request:
     def answer(self, answer: Answer) -> None:
         if self._connection is not None:
             self._connection.respond(self, answer)
+
+    def refuse(self, refusal: Refusal) -> None:
+        if self._connection is not None:
+            self._connection.respond(self, self._connection.site.told(self, refusal))
 
     def forget(self) -> None:
         self._connection = None
@@ -107,8 +144,10 @@ class Site(Protocol):
         """Raises nothing."""
         ...
 
+    def told(self, request: Request, refusal: Refusal) -> Answer: ...
+
     def answered(self, request: Request, status: int, now: float) -> None:
-        """Called once the answer is on its way."""
+        """Called once the answer is on its way, or with ABANDONED where its client has gone before that."""
         ...
 
 
@@ -137,7 +176,7 @@ class Connection(asyncio.Protocol):
     """`sweep` must be called now and then."""
 
     def __init__(self, site: Site, bounds: Bounds) -> None:
-        self._site, self._bounds = site, bounds
+        self.site, self._bounds = site, bounds
         self._parser = httptools.HttpRequestParser(self)
         self._transport: asyncio.Transport | None = None
         self._reading: Request | None = None
@@ -146,8 +185,10 @@ class Connection(asyncio.Protocol):
         """The site has it."""
         self._waiting: deque[Request] = deque()
         """Whole, behind the current one."""
-        self._in_head = False
-        self._head_bytes = 0
+        self._in_head = self._head_is_split = False
+        self._head_bytes = self._segment_bytes = self._num_headers = 0
+        self._framing_bytes = 0
+        """Of a body, what is not the body itself."""
         self._most_bytes = 0
         self._deaf = False
         """What still comes is dropped: the last request is known."""
@@ -165,22 +206,27 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._due = time.monotonic() + self._bounds.head_s
-        self._site.joined(self)
+        self.site.joined(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
         self._release_written()
+        now = time.monotonic()
         for request in (self._reading, self._current, *self._waiting):
             if request is not None:
                 self._let_go(request)
+                if request is not self._reading:
+                    self.site.answered(request, ABANDONED, now)
         self._reading = self._current = None
         self._waiting.clear()
-        self._site.left(self)
+        self.site.left(self)
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
             return
         reading, in_head = self._reading, self._in_head
+        self._segment_bytes = len(data)
+        body_bytes = 0 if reading is None else len(reading.body)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -191,11 +237,16 @@ class Connection(asyncio.Protocol):
         if self._reading is None:
             return
         if self._reading is not reading or self._in_head is not in_head:
+            self._head_is_split = self._in_head
             self._watch()
         elif in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self._bounds.head_bytes:
                 self._cut(self._too_great_a_head())
+        else:
+            self._framing_bytes += len(data) + body_bytes - len(self._reading.body)
+            if self._framing_bytes > _FRAMING_BYTES + len(self._reading.body):
+                self._cut(Refusal(400, "the chunks and trailers of this body are longer than it; send greater chunks."))
 
     def eof_received(self) -> bool:
         """A client that has said all may still listen: True keeps the connection for that."""
@@ -219,7 +270,8 @@ class Connection(asyncio.Protocol):
         if self._deaf:
             raise _Enough
         self._reading = Request(self, time.monotonic())
-        self._in_head, self._head_bytes = True, 0
+        self._in_head, self._head_is_split = True, False
+        self._head_bytes = self._num_headers = self._framing_bytes = 0
 
     def on_url(self, url: bytes) -> None:
         assert self._reading is not None
@@ -227,12 +279,15 @@ class Connection(asyncio.Protocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         request = self._reading
-        if request is None:  # a trailer, which follows the last chunk
+        if request is None or not self._in_head:  # a trailer, which follows the last chunk, comes too late for anything
             return
-        request.headers[name.lower()] = value
-        if len(request.headers) > self._bounds.num_headers:
+        self._num_headers += 1
+        if self._num_headers > self._bounds.num_headers:
             self._cut(self._too_great_a_head())
             raise _Enough
+        name = name.lower()
+        former = request.headers.get(name)
+        request.headers[name] = value if former is None else b"%b, %b" % (former, value)
 
     def on_headers_complete(self) -> None:
         request = self._reading
@@ -243,8 +298,11 @@ class Connection(asyncio.Protocol):
         request.path, _, request.query = request.path.partition(b"?")
         given = request.headers.get(b"x-request-id")
         request.id = given if given is not None and _GIVEN_ID.fullmatch(given) else _ids.next()
+        if self._is_too_great(request):
+            self._cut(self._too_great_a_head())
+            return
         try:
-            self._most_bytes = self._site.check_head(request)
+            self._most_bytes = self.site.check_head(request)
             self._check_length(request)
         except Refusal as refusal:
             self._refuse(request, refusal)
@@ -286,16 +344,18 @@ class Connection(asyncio.Protocol):
         assert transport is not None and request is self._current
         self._current = None
         last = request.close
-        if (self._site.closing or self._deaf) and not self._waiting and self._reading is None:
+        if (self.site.closing or self._deaf) and not self._waiting and self._reading is None:
             last = True
         has_body = request.method != b"HEAD" and answer.status != 304
         if has_body and len(answer.body) > _CLAIMED_BYTES:
             answer = self._claimed(request, answer)
+        if request.trace is not None:
+            answer = answer._replace(own_lines=answer.own_lines + request.trace.line)
         transport.write(written(answer, request.id, body=has_body, close=last))
         self._let_go(request)
         if not self._write_paused:
             self._release_written()
-        self._site.answered(request, answer.status, time.monotonic())
+        self.site.answered(request, answer.status, time.monotonic())
         if last:
             self._end(transport)
         else:
@@ -326,9 +386,9 @@ class Connection(asyncio.Protocol):
         self._current = request
         self._due = _NEVER
         if request.refusal is None:
-            self._site.begin(request)
+            self.site.begin(request)
         else:
-            self.respond(request, request.refusal.answer(request.id.decode()))
+            self.respond(request, self.site.told(request, request.refusal))
 
     def _advance(self) -> None:
         """Take what waits, as far as it can be answered; not recursive, however many are answered at once."""
@@ -362,20 +422,36 @@ class Connection(asyncio.Protocol):
 
     def _check_length(self, request: Request) -> None:
         headers = request.headers
+        if b"transfer-encoding" in headers:
+            self._check_coding(headers[b"transfer-encoding"])
         declared = headers.get(b"content-length")
         if declared is None and b"transfer-encoding" not in headers:
             if self._most_bytes and request.method in (b"POST", b"PUT"):
                 raise Refusal(411, "a request with a body needs Content-Length or chunked Transfer-Encoding.")
             return
+        if self._parser.should_upgrade():
+            raise Refusal(400, "with a body no other protocol can be asked for; leave Upgrade out.")
         num_bytes = self._most_bytes if declared is None else int(declared)
         if num_bytes > self._most_bytes:
             raise self._too_great_a_body()
         if num_bytes > _CLAIMED_BYTES:
-            if not self._site.claim(num_bytes):
+            if not self.site.claim(num_bytes):
                 raise _full("bodies")
             request.claimed = num_bytes
         if headers.get(b"expect", b"100-continue").lower() != b"100-continue":
             raise Refusal(417, "of Expect only 100-continue is known; leave it out.")
+
+    def _check_coding(self, coding: bytes) -> None:
+        """Who does not know it, or knows no chunks, sees the body end elsewhere (RFC 9112, section 6.1)."""
+        if coding.lower() != b"chunked" or self._parser.get_http_version() != "1.1":
+            raise Refusal(400, "of Transfer-Encoding only chunked is known, and by HTTP/1.1; send Content-Length.")
+
+    def _is_too_great(self, request: Request) -> bool:
+        """Measured where it may be: what comes with the first piece of a head is not counted while it comes."""
+        if not self._head_is_split and self._segment_bytes <= self._bounds.head_bytes:
+            return False
+        fields = sum(len(name) + len(value) for name, value in request.headers.items())
+        return len(request.path) + len(request.query) + fields > self._bounds.head_bytes
 
     def _refuse(self, request: Request, refusal: Refusal) -> None:
         """A short body is read over, so that the connection can be kept; a long or endless one ends it."""
@@ -406,19 +482,19 @@ class Connection(asyncio.Protocol):
     def _let_go(self, request: Request) -> None:
         request.forget()
         if request.claimed:
-            self._site.release(request.claimed)
+            self.site.release(request.claimed)
             request.claimed = 0
 
     def _claimed(self, request: Request, answer: Answer) -> Answer:
         """A great answer, where there is room for it until it is read."""
-        if not self._site.claim(len(answer.body)):
-            return _full("answers").answer(request.id.decode())
+        if not self.site.claim(len(answer.body)):
+            return self.site.told(request, _full("answers"))
         self._writing_bytes += len(answer.body)
         return answer
 
     def _release_written(self) -> None:
         if self._writing_bytes:
-            self._site.release(self._writing_bytes)
+            self.site.release(self._writing_bytes)
             self._writing_bytes = 0
 
     def _too_great_a_head(self) -> Refusal:

@@ -15,6 +15,7 @@ from itertools import count
 
 from pileus.errors import WorkFailed
 from pileus.serving.batching import LOST, MAX_SENDS, STOPPED, Admission, Job, Queue
+from pileus.serving.connection import Way
 from pileus.serving.frames import Batch, Ready, Replies, Reply
 from pileus.serving.instruments import Instruments
 from pileus.serving.links import Link
@@ -46,6 +47,7 @@ class _Member:
         self.ready = self.silent = self.leaving = False
         self.number = 0
         """Of its batch."""
+        self.sent_at = now
         self.jobs: list[Job] = []
         self.ended = asyncio.Event()
 
@@ -96,7 +98,10 @@ class Crew:
             self._started = None
 
     def submit(self, job: Job) -> None:
-        """QueueFull at once where it would wait too long."""
+        """QueueFull at once where it would wait too long; STOPPED where nothing is taken any more."""
+        if self._closing:
+            job.settle(STOPPED)
+            return
         self.queue.join(job, time.monotonic())
         if self._idle and not self._dispatching:
             self._dispatching = True
@@ -104,7 +109,6 @@ class Crew:
 
     def tick(self, now: float) -> None:
         self.queue.tick(now)
-        silent_s = max(self._patience.silent_s, self._patience.silent_batches * self._batch_s)
         for member in list(self._members.values()):
             waited_s = now - member.since
             for job in member.jobs:
@@ -116,7 +120,7 @@ class Crew:
                 late = waited_s > self._patience.start_s
             else:
                 late = member.silent and waited_s > self._patience.kill_s
-                if member.jobs and not member.silent and waited_s > silent_s:
+                if member.jobs and not member.silent and waited_s > self._silent_s(member):
                     self._fell_silent(member, now)
             if late:
                 member.link.kill()
@@ -154,15 +158,17 @@ class Crew:
         member = self._members[link]
         if replies.number != member.number:
             return
-        jobs, member.jobs = member.jobs, []
+        jobs, member.jobs, sent_at = member.jobs, [], member.sent_at
         batch_s = time.monotonic() - member.since
         if not member.silent:
             self._batch_s += (batch_s - self._batch_s) * _RECENT
-            self.queue.learn(len(jobs), batch_s)
+            self.queue.learn(_weight(jobs), batch_s)
         member.silent = False
         self._take_in(member)
+        way = Way(sent_at, len(jobs), replies.tally.images, replies.compute_s, link.pid)
         for job, reply in zip(jobs, replies.replies, strict=True):
             job.places -= 1
+            job.request.way = job.request.way or way
             job.settle(reply)
         self._instruments.tally(replies.tally, replies.compute_s)
 
@@ -221,6 +227,11 @@ class Crew:
         self._count()
         self._dispatch()
 
+    def _silent_s(self, member: _Member) -> float:
+        """From when on it is silent: later where it has more to do than others had."""
+        batch_s = max(self._batch_s, self.queue.cost_s(_weight(member.jobs)))
+        return max(self._patience.silent_s, self._patience.silent_batches * batch_s)
+
     def _count(self) -> None:
         self.queue.num_servers = self.num_ready
 
@@ -230,6 +241,7 @@ class Crew:
         while self._idle and (jobs := self.queue.take(now)):
             member = self._idle.pop()
             member.jobs, member.since, member.number = jobs, now, next(self._numbers)
+            member.sent_at = now
             for job in jobs:
                 job.sends += 1
                 job.places += 1
@@ -258,3 +270,7 @@ class Crew:
                 again.append(job)
         member.jobs = []
         self.queue.join_again(again)
+
+
+def _weight(jobs: list[Job]) -> int:
+    return sum(job.question.weight for job in jobs)

@@ -21,7 +21,7 @@ from msgspec import Meta
 from pileus.bundles import Manifest
 from pileus.data.sources.feedback import FOLDER, Correction, Head, MediaType, prepare_place
 from pileus.errors import PileusError, UsageError
-from pileus.serving.answers import Refusal
+from pileus.serving.requests import decoded
 from pileus.store import Store, open_store
 
 _log = logging.getLogger(__name__)
@@ -46,6 +46,9 @@ class Correct(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: Annotated[str, Meta(max_length=64)]
     item: Annotated[int, Meta(ge=0, le=1_000_000)]
     label: Annotated[str, Meta(max_length=1000)]
+
+
+_decode_correct = msgspec.json.Decoder(Correct).decode
 
 
 class Outcome(NamedTuple):
@@ -80,12 +83,7 @@ class Answered(NamedTuple):
 
 def correct_of(body: bytes) -> Correct:
     """A Refusal where it is none."""
-    try:
-        return msgspec.json.decode(body, type=Correct)
-    except msgspec.ValidationError as error:
-        raise Refusal(422, f'a correction is {{"request_id": ..., "item": 0, "label": "7"}}: {error}.') from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, f"the body is not JSON: {error}.") from error
+    return decoded(_decode_correct, body, 'a correction is {"request_id": ..., "item": 0, "label": "7"}')
 
 
 class Recent:

@@ -27,6 +27,8 @@ class Kind(IntEnum):
     """The bytes of one or more images, H x W x C each."""
     STROKES = 1
     """JSON, as a client sent it."""
+    NUMBERS = 2
+    """JSON: the bytes of one or more images as numbers, in one list or in lists by H, W and C."""
 
 
 class Piece(msgspec.Struct, array_like=True, gc=False, frozen=True):
@@ -38,6 +40,22 @@ class Piece(msgspec.Struct, array_like=True, gc=False, frozen=True):
     box: Box
 
 
+class Output(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """A tensor that is asked for."""
+
+    name: str
+    binary: bool
+
+
+class Tensors(msgspec.Struct, array_like=True, gc=False, frozen=True):
+    """Every image of the question is answered by itself, and all answers are told as tensors."""
+
+    id: str
+    """The client's own name of the request; it is told back where it is not empty."""
+    images: int
+    outputs: list[Output]
+
+
 class Question(msgspec.Struct, array_like=True, gc=False, frozen=True):
     kind: Kind
     body: bytes
@@ -45,6 +63,10 @@ class Question(msgspec.Struct, array_like=True, gc=False, frozen=True):
     """Strokes are taken as one item."""
     pieces: list[Piece] | None = None
     """Of the images of a raw body, where they were cut from a picture: the model chooses among them."""
+    weight: int = 1
+    """That it counts for in the queue: about so many images, or what takes as long."""
+    tensors: Tensors | None = None
+    """None is told as a prediction."""
 
 
 class Load(msgspec.Struct, array_like=True, tag=0, frozen=True):
@@ -54,6 +76,8 @@ class Load(msgspec.Struct, array_like=True, tag=0, frozen=True):
     onnx: bytes
     max_batch: int
     limits: Limits
+    background: bool = False
+    """It computes only what the machine has to spare."""
 
 
 class Batch(msgspec.Struct, array_like=True, tag=1, frozen=True):
@@ -62,10 +86,12 @@ class Batch(msgspec.Struct, array_like=True, tag=1, frozen=True):
 
 
 class Reply(msgspec.Struct, array_like=True, gc=False, frozen=True):
-    """Of one question. `body` is the text of a prediction from its `text` on, or the detail of a refusal."""
+    """Of one question. `body` is the text of a prediction from its `text` on, or tensors, or a refusal's detail."""
 
     status: int
     body: bytes
+    json_bytes: int = 0
+    """Of the body, where binary tensors follow its JSON."""
 
 
 class Tally(msgspec.Struct, array_like=True, frozen=True):
@@ -78,6 +104,10 @@ class Tally(msgspec.Struct, array_like=True, frozen=True):
     """By tenths."""
     ink: list[int]
     """By tenths of the mean of an image's bytes over 255."""
+    model: int = 0
+    """As `drift.number_of`."""
+    bins: tuple[list[int], ...] = ()
+    """By drift.FEATURES, items in each bin of the model's reference; empty where it has none."""
 
 
 class Ready(msgspec.Struct, array_like=True, tag=0, frozen=True):

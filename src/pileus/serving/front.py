@@ -14,9 +14,11 @@ from pileus.errors import PileusError
 from pileus.serving.app import Application
 from pileus.serving.connection import Connection
 from pileus.serving.feedback import Feedback, Others, nobody
+from pileus.serving.links import Supply
 from pileus.serving.metrics import Values
 from pileus.serving.options import ServeOptions
-from pileus.serving.service import Service, Supply
+from pileus.serving.service import Service
+from pileus.serving.telemetry import Traces
 
 _log = logging.getLogger(__name__)
 _TICK_S = 0.05
@@ -50,9 +52,10 @@ class Front:
         others: Others = nobody,
     ) -> None:
         """`failed` is called when nothing can be answered any more; `slot` is a page of metrics and the place in it;
-        `others` asks the other fronts about an answer that is to be corrected."""
+        `others` asks the other fronts about an answer that is to be corrected. Errors: as Traces."""
         self._options, self._listener = options, listener
         self._loop = asyncio.get_running_loop()
+        self._traces = Traces() if options.traces else None
         feedback = None if options.feedback is None else Feedback(options.feedback)
         self.service = Service(options.settings, self._num_connections, failed, slot, feedback)
         self._app = Application(
@@ -62,6 +65,7 @@ class Front:
             left=self._left,
             others=others,
             log=options.log_requests,
+            traces=self._traces,
         )
         self._accepting = False
         self._adopting: set[asyncio.Task[None]] = set()
@@ -95,6 +99,8 @@ class Front:
             await self.service.stop()
             for connection in list(self._app.connections):
                 connection.abort()
+            if self._traces is not None:
+                await self._traces.close()
             ticking.cancel()
             await asyncio.gather(ticking, return_exceptions=True)
 

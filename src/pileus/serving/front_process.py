@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -18,31 +19,25 @@ from multiprocessing.reduction import recv_handle
 from multiprocessing.sharedctypes import SynchronizedArray
 from typing import NamedTuple
 
-from pileus.bundles import Manifest
 from pileus.errors import PileusError
 from pileus.serving.frames import Load
 from pileus.serving.front import Front, new_event_loop
 from pileus.serving.links import Launched, Link, ProcessLink
+from pileus.serving.logs import log_as_json
 from pileus.serving.metrics import Values
 from pileus.serving.options import ServeOptions
 from pileus.serving.other_fronts import Asked, OtherFronts, Replied, replied
 from pileus.serving.predictor import call_this_process
-from pileus.spec.values import canonical_json
+from pileus.serving.shadow import Shadow
+from pileus.serving.watching import Content, Found
 
 _log = logging.getLogger(__name__)
 
 
-class Content(NamedTuple):
-    """A bundle that was read and verified once, so that all processes have the same."""
-
-    manifest: Manifest
-    onnx: bytes
-
-
 class Swap(NamedTuple):
-    """To a front: change to this model."""
+    """To a front: change to these models."""
 
-    content: Content
+    found: Found
 
 
 class Stop(NamedTuple):
@@ -58,7 +53,7 @@ class Given(NamedTuple):
 
 
 class Told(NamedTuple):
-    """From a front: it is ready, asks for a predictor, has swapped to `version`, or why it cannot.
+    """From a front: it is ready, asks for a predictor, serves `version` by now, or why it cannot.
 
     Or it asks the other fronts, or tells one of them.
     """
@@ -66,6 +61,7 @@ class Told(NamedTuple):
     ready: bool = False
     asks: bool = False
     version: str = ""
+    shadow: str = ""
     refused: PileusError | None = None
     failed: PileusError | None = None
     asked: Asked | None = None
@@ -85,25 +81,36 @@ class Place(NamedTuple):
 class _Processes:
     """A supply of predictors, each a process."""
 
-    def __init__(self, content: Content, options: ServeOptions, launch: Callable[[], Awaitable[Launched]]) -> None:
-        self.manifest, self.onnx = content
+    def __init__(
+        self,
+        content: Content,
+        options: ServeOptions,
+        launch: Callable[[], Awaitable[Launched]],
+        *,
+        background: bool = False,
+    ) -> None:
+        self.manifest, self.onnx = content.manifest, content.onnx
         self.num_links = options.predictors_a_front
         self._launch = launch
         settings = options.settings
-        self._load = Load(canonical_json(content.manifest), content.onnx, settings.admission.max_batch, settings.limits)
+        max_batch = settings.admission.max_batch
+        self._load = Load(content.written, content.onnx, max_batch, settings.limits, background)
 
     def make_link(self) -> Link:
         return ProcessLink(self._load, self._launch)
 
 
 def serve_as_front(
-    pipe: Connection, listener: socket.socket, options: ServeOptions, content: Content, place: Place
+    pipe: Connection, listener: socket.socket, options: ServeOptions, found: Found, place: Place
 ) -> None:
     """The life of the process. Ctrl-C reaches it too; the supervisor says what to do, and by its end to end."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     call_this_process("pileus-front")
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged pictures, in words of theirs: each would be kept
+    if options.log_requests:
+        log_as_json()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
-        runner.run(_Life(pipe, listener, options, place).live(content))
+        runner.run(_Life(pipe, listener, options, place).live(found))
 
 
 class _Life:
@@ -115,19 +122,24 @@ class _Life:
         self._tasks: set[asyncio.Task[None]] = set()
         self._front: Front | None = None
         self._swapping: asyncio.Task[None] | None = None
+        self._is_ready = asyncio.Event()
 
-    async def live(self, content: Content) -> None:
+    async def live(self, found: Found) -> None:
         values: Values = memoryview(self._place.page.get_obj()).cast("B").cast("d")
-        self._front = front = Front(
-            self._options, self._listener, self._failed, (values, self._place.slot), self._others.correct
-        )
+        try:
+            self._front = front = Front(
+                self._options, self._listener, self._failed, (values, self._place.slot), self._others.correct
+            )
+        except PileusError as error:
+            self._tell(Told(failed=error))
+            return
         loop = asyncio.get_running_loop()
         loop.add_reader(self._pipe.fileno(), self._hear)
         os.set_blocking(self._pipe.fileno(), True)  # uvloop has changed that; messages are read whole
         loop.add_signal_handler(signal.SIGTERM, front.stop)
         try:
             await front.serve(
-                self._supply(content), lambda: self._tell(Told(ready=True)), accept_at_once=self._place.first
+                self._supply(found.production), lambda: self._ready(found), accept_at_once=self._place.first
             )
         except PileusError as error:
             self._tell(Told(failed=error))
@@ -136,6 +148,21 @@ class _Life:
             if self._swapping is not None:
                 self._swapping.cancel()
                 await asyncio.gather(self._swapping, return_exceptions=True)
+
+    def _ready(self, found: Found) -> None:
+        self._tell(Told(ready=True))
+        self._is_ready.set()
+        if self._swapping is None:
+            self._swapping = asyncio.get_running_loop().create_task(self._follow(found))
+
+    async def _follow(self, found: Found) -> None:
+        assert self._front is not None
+        shadow = None
+        if found.shadow is not None and found.registry is not None:
+            supply = _Processes(found.shadow, self._options, self._launch, background=True)
+            share, instruments = self._options.shadow_share, self._front.service.instruments
+            shadow = Shadow(supply, found.production.manifest, found.registry, share, instruments)
+        await self._front.service.follow(shadow)
 
     def _supply(self, content: Content) -> _Processes:
         return _Processes(content, self._options, self._launch)
@@ -175,22 +202,26 @@ class _Life:
         elif isinstance(message, Replied):
             self._others.hear(message)
         elif isinstance(message, Swap):
-            self._swapping = asyncio.get_running_loop().create_task(self._swap(self._swapping, message.content))
+            self._swapping = asyncio.get_running_loop().create_task(self._swap(self._swapping, message.found))
 
     async def _reply(self, front: Front, asked: Asked) -> None:
         assert front.service.feedback is not None
         self._tell(Told(replied=replied(asked, await front.service.feedback.correct(asked.correct))))
 
-    async def _swap(self, before: asyncio.Task[None] | None, content: Content) -> None:
+    async def _swap(self, before: asyncio.Task[None] | None, found: Found) -> None:
         assert self._front is not None
         if before is not None:
             await asyncio.gather(before, return_exceptions=True)
+        await self._is_ready.wait()
+        version = found.production.manifest.version
         try:
-            await self._front.service.swap(self._supply(content))
+            if self._front.service.manifest.version != version:
+                await self._front.service.swap(self._supply(found.production))
         except PileusError as error:
             self._tell(Told(refused=error))
-        else:
-            self._tell(Told(version=content.manifest.version))
+            return
+        await self._follow(found)
+        self._tell(Told(version=version, shadow=found.shadow.manifest.version if found.shadow else ""))
 
     def _failed(self, error: PileusError) -> None:
         assert self._front is not None

@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol, cast
 
 import msgspec
 
-from pileus.bundles import Bundle
+from pileus.bundles import Bundle, Manifest
 from pileus.errors import PeerLost
 from pileus.serving.answering import Answerer
 from pileus.serving.frames import (
@@ -50,6 +50,8 @@ class Holder(Protocol):
 
 class Link(Protocol):
     can_be_killed: bool
+    pid: int
+    """Of the process that computes; 0 before it is known."""
 
     async def start(self, holder: Holder) -> None:
         """Begins it; the holder is told how that ended."""
@@ -64,6 +66,16 @@ class Link(Protocol):
         ...
 
 
+class Supply(Protocol):
+    """Where predictors of one model come from."""
+
+    manifest: Manifest
+    onnx: bytes
+    num_links: int
+
+    def make_link(self) -> Link: ...
+
+
 class Launched(NamedTuple):
     """A new predictor process."""
 
@@ -76,6 +88,7 @@ class ProcessLink(asyncio.Protocol):
 
     def __init__(self, load: Load, launch: Callable[[], Awaitable[Launched]]) -> None:
         self._load, self._launch = load, launch
+        self.pid = 0
         self._splitter = Splitter()
         self._transport: asyncio.Transport | None = None
         self._process: int | None = None
@@ -88,9 +101,9 @@ class ProcessLink(asyncio.Protocol):
         self._holder = holder
         try:
             async with asyncio.timeout(_START_S):
-                pid, link = await self._launch()
+                self.pid, link = await self._launch()
             with suppress(ProcessLookupError):  # dead already: the link will tell
-                self._process = os.pidfd_open(pid)
+                self._process = os.pidfd_open(self.pid)
             transport, _ = await asyncio.get_running_loop().create_unix_connection(lambda: self, sock=link)
         except (OSError, TimeoutError) as error:
             self._end(f"it could not be started: {str(error) or 'no answer'}")
@@ -151,6 +164,7 @@ class ThreadLink:
 
     def __init__(self, bundle: Bundle, limits: Limits, max_batch: int) -> None:
         self._answerer, self._max_batch = Answerer(bundle, limits), max_batch
+        self.pid = os.getpid()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="pileus-predictor")
         self._holder: Holder | None = None
         self._reason = ""

@@ -9,7 +9,7 @@ library.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import TypeAlias
 
@@ -42,11 +42,17 @@ class Slot:
 
 
 class Counter:
-    """The values of all its labels are known beforehand, for each has its place."""
+    """The values of all its labels are known beforehand, for each has its place.
+
+    With one label or none all are told from the beginning, so that a rise from nothing is seen as one; with several,
+    which are many, those that are not 0.
+    """
+
+    kind = "counter"
 
     def __init__(self, slot: Slot, name: str, text: str, labels: dict[str, Sequence[str]] | None = None) -> None:
-        self._slot, self._name, self._text = slot, name, text
-        self._labels = tuple(labels or ())
+        self._slot, self.name, self.text = slot, name, text
+        self.labels = tuple(labels or ())
         keys: list[Labels] = list(product(*(labels or {}).values()))
         first = slot.take(len(keys))
         self._places = {key: first + number for number, key in enumerate(keys)}
@@ -55,29 +61,35 @@ class Counter:
         self._slot.values[self._places[values]] += amount
 
     def lines(self, totals: Sequence[float]) -> Iterator[str]:
-        yield from _head(self._name, self._text, "counter")
+        yield from _head(self)
         for values, place in self._places.items():
-            if totals[place] or not self._labels:
-                yield f"{self._name}{_labelled(self._labels, values)} {totals[place]:.15g}"
+            if totals[place] or len(self.labels) < 2:
+                yield f"{self.name}{_labelled(self.labels, values)} {totals[place]:.15g}"
 
 
 class Gauge:
     """What is now; a process that ends or dies has none of it."""
 
+    kind = "gauge"
+    labels: Labels = ()
+
     def __init__(self, slot: Slot, name: str, text: str, read: Callable[[], float]) -> None:
-        self._slot, self._name, self._text, self._read = slot, name, text, read
+        self.name, self.text = name, text
+        self._slot, self._read = slot, read
         self.place = slot.take(1)
 
     def note(self) -> None:
         self._slot.values[self.place] = self._read()
 
     def lines(self, totals: Sequence[float]) -> Iterator[str]:
-        yield from _head(self._name, self._text, "gauge")
-        yield f"{self._name} {totals[self.place]:.15g}"
+        yield from _head(self)
+        yield f"{self.name} {totals[self.place]:.15g}"
 
 
 class Histogram:
     """`bounds` are the upper ends, inclusive, of the buckets below +Inf; of the label all values are known."""
+
+    kind = "histogram"
 
     def __init__(
         self,
@@ -87,8 +99,10 @@ class Histogram:
         bounds: tuple[float, ...],
         label: tuple[str, Sequence[str]] = ("", ("",)),
     ) -> None:
-        self._slot, self._name, self._text, self._bounds = slot, name, text, bounds
+        self.name, self.text = name, text
+        self._slot, self._bounds = slot, bounds
         self._label, values = label
+        self.labels: Labels = (self._label,) if self._label else ()
         width = len(bounds) + 2
         first = slot.take(width * len(values))
         self._places = {value: first + width * number for number, value in enumerate(values)}
@@ -106,8 +120,8 @@ class Histogram:
             values[number] += count
 
     def lines(self, totals: Sequence[float]) -> Iterator[str]:
-        yield from _head(self._name, self._text, "histogram")
-        names = (self._label,) if self._label else ()
+        yield from _head(self)
+        names = self.labels
         for value, place in self._places.items():
             values = (value,) if self._label else ()
             counts = totals[place + 1 : place + 2 + len(self._bounds)]
@@ -116,9 +130,23 @@ class Histogram:
             total = 0.0
             for bound, count in zip([*self._bounds, "+Inf"], counts, strict=True):
                 total += count
-                yield f"{self._name}_bucket{_labelled((*names, 'le'), (*values, str(bound)))} {total:.15g}"
-            yield f"{self._name}_sum{_labelled(names, values)} {totals[place]:.9g}"
-            yield f"{self._name}_count{_labelled(names, values)} {total:.15g}"
+                yield f"{self.name}_bucket{_labelled((*names, 'le'), (*values, str(bound)))} {total:.15g}"
+            yield f"{self.name}_sum{_labelled(names, values)} {totals[place]:.15g}"
+            yield f"{self.name}_count{_labelled(names, values)} {total:.15g}"
+
+
+class Computed:
+    """A gauge with no place of its own: who is asked works out its values from what all processes have kept."""
+
+    kind = "gauge"
+
+    def __init__(self, name: str, text: str, *labels: str) -> None:
+        self.name, self.text, self.labels = name, text, labels
+
+    def told(self, values: Mapping[Labels, float]) -> bytes:
+        """By the values of the labels. What is not known is left out."""
+        lines = [f"{self.name}{_labelled(self.labels, each)} {value:.9g}" for each, value in values.items()]
+        return ("\n".join([*_head(self), *lines]) + "\n").encode()
 
 
 Metric = Counter | Gauge | Histogram
@@ -130,14 +158,8 @@ def rendered(metrics: Sequence[Metric], slots: Sequence[Values]) -> bytes:
     return ("\n".join(line for metric in metrics for line in metric.lines(totals)) + "\n").encode()
 
 
-def info_line(name: str, text: str, labels: dict[str, str]) -> bytes:
-    """A gauge of 1 whose labels tell what does not change."""
-    lines = [*_head(name, text, "gauge"), f"{name}{_labelled(tuple(labels), tuple(labels.values()))} 1"]
-    return ("\n".join(lines) + "\n").encode()
-
-
-def _head(name: str, text: str, kind: str) -> tuple[str, str]:
-    return f"# HELP {name} {text}", f"# TYPE {name} {kind}"
+def _head(metric: Metric | Computed) -> tuple[str, str]:
+    return f"# HELP {metric.name} {metric.text}", f"# TYPE {metric.name} {metric.kind}"
 
 
 def _labelled(names: Labels, values: Labels) -> str:

@@ -31,14 +31,20 @@ class ServeOptions(Spec, frozen=True, kw_only=True):
     """Of bodies of more than 64 KiB, in one front."""
     feedback: str | None = None
     """A path or URI where corrections of answers are kept; None keeps none."""
+    shadow_share: float = 0.1
+    """In [0, 1]: of what production answers, how much a registry's shadow is asked too."""
     log_requests: bool = False
-    """One line of JSON a request, on the standard error."""
+    """One line of JSON a request, on the standard error; messages are such lines too."""
+    traces: bool = False
+    """A span a request, by OpenTelemetry, to where its standard variables say. Needs the extra otel."""
     bounds: Bounds = Bounds()
     settings: Settings = Settings()
 
     def __post_init__(self) -> None:
         if self.processes is not None and self.processes < 1:
             raise UsageError(f"processes must be 1 or more (got {self.processes}).")
+        if not 0.0 <= self.shadow_share <= 1.0:
+            raise UsageError(f"shadow_share is a share in [0, 1] (got {self.shadow_share}).")
         if not is_loopback(self.host) and not self.api_key and not self.allow_anonymous:
             raise UsageError(
                 f"{self.host} can be reached from other machines, so a key is required: set PILEUS_API_KEY, "

@@ -60,6 +60,7 @@ def bundle_pages(manifest: Manifest, onnx: bytes) -> dict[str, Answer]:
         "name": manifest.name,
         "version": manifest.short_version,
         "classes": manifest.classes,
+        "none": manifest.none,
         "preprocessing": manifest.preprocessing,
         "calibration": manifest.calibration,
     }

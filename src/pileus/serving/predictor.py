@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 from contextlib import suppress
@@ -13,6 +14,7 @@ from pileus.serving.answering import Answerer
 from pileus.serving.frames import Batch, Load, Splitter, Unable, decode_to_predictor, framed
 
 _RECEIVE_BYTES = 1 << 18
+_LEAST_PRIORITY = 19
 
 
 def predict_for(link: socket.socket) -> None:
@@ -48,5 +50,8 @@ def _answer_all(link: socket.socket) -> None:
 
 
 def _loaded(load: Load) -> Answerer:
+    if load.background:
+        call_this_process("pileus-shadow")
+        os.nice(_LEAST_PRIORITY)
     bundle = Bundle(read_manifest(load.manifest, "the bundle"), load.onnx)
     return Answerer(bundle, load.limits)

@@ -1,7 +1,8 @@
 """The supervisor: starts fronts on one listening socket, watches them, and passes on what signals ask for.
 
     SIGTERM, SIGINT   drain and end
-    SIGHUP            read the bundle's place again and change to it, where it can be loaded and warmed
+    SIGHUP            read the bundle's place again and change to it, where it can be loaded and warmed; a registry's
+                      changes are noticed by themselves
     SIGUSR2           restart the fronts, one after another, each after its successor is ready
 
 It serves nothing itself. The kernel hands each connection to one of the fronts. A front that dies is started again, a
@@ -25,17 +26,17 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from multiprocessing.reduction import send_handle
 from multiprocessing.sharedctypes import SynchronizedArray
 
-from pileus.bundles.load import read_verified
-from pileus.bundles.manifest import MODEL_FILE
 from pileus.errors import PileusError, WorkFailed
 from pileus.serving.addresses import bind, url_of
 from pileus.serving.feedback import UNKNOWN, prepare_feedback
-from pileus.serving.front_process import Content, Given, Place, Stop, Swap, Told, serve_as_front
+from pileus.serving.front_process import Given, Place, Stop, Swap, Told, serve_as_front
 from pileus.serving.instruments import Instruments, no_readings, num_places
+from pileus.serving.logs import log_as_json
 from pileus.serving.options import ServeOptions
 from pileus.serving.other_fronts import Asked, Replied, replied
 from pileus.serving.predictor import predict_for
-from pileus.store import open_store
+from pileus.serving.telemetry import check_traces
+from pileus.serving.watching import Found, Watcher
 
 _RESTARTS = 5
 _PER_S = 60.0
@@ -65,23 +66,25 @@ def run(place: str, options: ServeOptions, ready: Callable[[str], None]) -> int 
 
     `ready` is called once with the URL, when all are ready. Errors: as `load` and `bind`; WorkFailed.
     """
-    content = _read(place)
+    if options.traces:
+        check_traces()
+    if options.log_requests:
+        log_as_json()
+    watcher = Watcher(place)
+    found = watcher.read_first()
     if options.feedback is not None:
-        prepare_feedback(options.feedback, content.manifest)
+        prepare_feedback(options.feedback, found.production.manifest)
     listener = bind(options.host, options.port)
     try:
         os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before it is imported, as bundles.predictor says
         forking()
         multiprocessing.forkserver.ensure_running()  # imports while the rest is made ready
         with _Watch() as watch:
-            return _Supervisor(place, content, options, listener, watch).run(ready)
+            watcher.start(watch.wake)
+            return _Supervisor(watcher, found, options, listener, watch).run(ready)
     finally:
+        watcher.stop()
         listener.close()
-
-
-def _read(place: str) -> Content:
-    manifest, files = read_verified(open_store(place))
-    return Content(manifest, files[MODEL_FILE])
 
 
 class _Watch:
@@ -105,6 +108,11 @@ class _Watch:
         self.socket.close()
         self._waker.close()
 
+    def wake(self) -> None:
+        """From any thread: there is something to see to."""
+        with suppress(OSError):  # full: it is awake already
+            self._waker.send(b"\0")
+
     def _note(self, number: int, frame: object) -> None:
         self.received.append(number)
 
@@ -127,11 +135,11 @@ class _Member:
 
 class _Supervisor:
     def __init__(
-        self, place: str, content: Content, options: ServeOptions, listener: socket.socket, watch: _Watch
+        self, watcher: Watcher, found: Found, options: ServeOptions, listener: socket.socket, watch: _Watch
     ) -> None:
-        self._place, self._content, self._options = place, content, options
+        self._watcher, self._found, self._options = watcher, found, options
         self._listener, self._watch = listener, watch
-        self._proposed: Content | None = None
+        self._proposed: Found | None = None
         self._members: list[_Member] = []
         self._predictors: list[ForkServerProcess] = []
         self._deaths: list[float] = []
@@ -152,6 +160,7 @@ class _Supervisor:
             while ended_by is None:
                 self._wait(None)
                 ended_by = self._obey()
+                self._take_news()
                 if not self._were_ready and all(member.ready for member in self._members):
                     self._were_ready = True
                     ready(url_of(self._listener, self._options.host))
@@ -164,7 +173,7 @@ class _Supervisor:
         slot = self._free_slots.popleft()
         process = forking().Process(
             target=serve_as_front,
-            args=(theirs, self._listener, self._options, self._content, Place(self._page, slot, not self._were_ready)),
+            args=(theirs, self._listener, self._options, self._found, Place(self._page, slot, not self._were_ready)),
             name="pileus-front",
         )
         process.start()
@@ -217,11 +226,12 @@ class _Supervisor:
                 raise told.failed
             _log.error("a front could not be restarted: %s", told.failed)
         elif told.refused is not None:
-            _log.error("the model at %s is not taken; the former goes on serving: %s", self._place, told.refused)
+            self._tell_refused(told.refused)
         elif told.version:
-            if self._proposed is not None and self._proposed.manifest.version == told.version:
-                self._content = self._proposed
-            _log.warning("a front now serves version %s", told.version[:16])
+            if self._proposed is not None and self._proposed.production.manifest.version == told.version:
+                self._found = self._proposed
+            shadow = f" and compares it with {told.shadow[:16]}" if told.shadow else ""
+            _log.warning("a front now serves version %s%s", told.version[:16], shadow)
         elif told.ready:
             member.ready = True
             for former in self._members:
@@ -274,7 +284,7 @@ class _Supervisor:
         while self._watch.received:
             number = self._watch.received.popleft()
             if number == signal.SIGHUP:
-                self._read_again()
+                self._watcher.look()
             elif number == signal.SIGUSR2:
                 if not self._to_restart and not any(member.successor for member in self._members):
                     self._to_restart = deque(self._members)
@@ -283,16 +293,20 @@ class _Supervisor:
                 return number
         return None
 
-    def _read_again(self) -> None:
-        try:
-            content = _read(self._place)
-        except PileusError as error:
-            self._instruments.swaps.add("refused")
-            _log.error("the model at %s is not taken; the former goes on serving: %s", self._place, error)
-            return
-        self._proposed = content
-        for member in self._members:
-            member.tell(Swap(content))
+    def _take_news(self) -> None:
+        """What the place has to be served by now, or why it cannot be."""
+        while self._watcher.news:
+            found = self._watcher.news.popleft()
+            if isinstance(found, PileusError):
+                self._instruments.swaps.add("refused")
+                self._tell_refused(found)
+                continue
+            self._proposed = found
+            for member in self._members:
+                member.tell(Swap(found))
+
+    def _tell_refused(self, error: PileusError) -> None:
+        _log.error("the model at %s is not taken; the former goes on serving: %s", self._watcher.place, error)
 
     def _restart_next(self) -> None:
         while self._to_restart:

@@ -6,8 +6,8 @@ anything. What is wrong with it is a Refusal with the status that interfaces nam
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated
+from collections.abc import Callable, Mapping
+from typing import Annotated, TypeVar
 
 import msgspec
 import numpy as np
@@ -38,6 +38,8 @@ class Limits(Spec, frozen=True, kw_only=True):
     body_bytes: int = 16 * 1024 * 1024
     strokes_bytes: int = 1024 * 1024
     """Of a body of JSON: it takes some twenty times its length to decode."""
+    images: int = 256
+    """Of one request for tensors."""
     pixels: int = 32 * 1024 * 1024
     points: int = 10_000
     """Of all strokes of one drawing."""
@@ -45,11 +47,29 @@ class Limits(Spec, frozen=True, kw_only=True):
     """Of a request that names none, and the most that one may name."""
 
 
-class _Body(msgspec.Struct):
-    strokes: Annotated[list[list[Annotated[list[float], Meta(min_length=2, max_length=3)]]], Meta(max_length=1000)]
+class Strokes(msgspec.Struct):
+    """The body of a request that draws."""
+
+    strokes: Annotated[
+        list[list[Annotated[list[float], Meta(min_length=2, max_length=3)]]],
+        Meta(max_length=1000, examples=[[[[10, 10], [90, 12], [40, 95]]]]),
+    ]
 
 
-_decode_strokes = msgspec.json.Decoder(_Body).decode
+_decode_strokes = msgspec.json.Decoder(Strokes).decode
+_Decoded = TypeVar("_Decoded")
+
+
+def decoded(decode: Callable[[bytes], _Decoded], body: bytes, rule: str, *, impossible: int = 422) -> _Decoded:
+    """What a decoder of JSON makes of a body. 400 where it is no JSON, `impossible` with the rule where it is other."""
+    try:
+        return decode(body)
+    except msgspec.ValidationError as error:
+        raise Refusal(impossible, f"{rule}: {error}.") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Refusal(400, f"the body is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise Refusal(400, "the body is JSON that is nested too deeply; send what is asked for.") from error
 
 
 def media_type_of(headers: Headers, spec: Preprocessing) -> str:
@@ -63,6 +83,24 @@ def media_type_of(headers: Headers, spec: Preprocessing) -> str:
             headers=((b"accept-post", ", ".join(read).encode()),),
         )
     return found
+
+
+def check_json(headers: Headers) -> None:
+    """415 where the body is of another type; also what a page of another site can send unasked is."""
+    found = headers.get(b"content-type", b"").decode("latin-1").partition(";")[0].strip().lower()
+    if found != STROKES:
+        raise Refusal(415, f"only {STROKES} is read here (got {found[:100] or 'no Content-Type'}).")
+
+
+def check_not_encoded(headers: Headers) -> None:
+    """415 for a body that would have to be unpacked first: nothing would bound what comes out of it."""
+    found = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+    if found not in ("identity", ""):
+        raise Refusal(
+            415,
+            f"bodies are read as they are (got Content-Encoding: {found[:50]}); send it unpacked.",
+            headers=((b"accept-encoding", b"identity"),),
+        )
 
 
 def deadline_of(headers: Headers, limits: Limits) -> float:
@@ -130,12 +168,7 @@ def _of_raw(body: bytes, spec: Preprocessing) -> list[Candidate]:
 
 
 def _strokes(body: bytes, limits: Limits) -> list[list[list[float]]]:
-    try:
-        strokes = _decode_strokes(body).strokes
-    except msgspec.ValidationError as error:
-        raise Refusal(422, f'a drawing is {{"strokes": [[[x, y], ...], ...]}}: {error}.') from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Refusal(400, f"the body is not JSON: {error}.") from error
+    strokes = decoded(_decode_strokes, body, 'a drawing is {"strokes": [[[x, y], ...], ...]}').strokes
     points = sum(len(stroke) for stroke in strokes)
     if points > limits.points:
         raise Refusal(413, f"a drawing may have at most {limits.points} points (got {points}); send fewer.")

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 from urllib.parse import parse_qs
 
 import numpy as np
@@ -23,7 +23,7 @@ from pileus.serving.crew import Crew, Patience
 from pileus.serving.feedback import Answered, Feedback
 from pileus.serving.frames import Kind, Piece, Question, Reply
 from pileus.serving.instruments import Instruments, Now
-from pileus.serving.links import Link
+from pileus.serving.links import Supply
 from pileus.serving.metrics import Values
 from pileus.serving.pages import bundle_pages
 from pileus.serving.requests import (
@@ -35,6 +35,8 @@ from pileus.serving.requests import (
     deadline_of,
     media_type_of,
 )
+from pileus.serving.shadow import Asked, Shadow
+from pileus.serving.tensors import JSON_LENGTH, json_bytes_of, question_of
 from pileus.spec.values import Spec
 
 State = Literal["starting", "ready", "draining"]
@@ -46,6 +48,11 @@ _MAX_PREPARING = 64
 _MAX_QUERIES = 256
 _RETRY_S = 1.0
 """What a client is told to wait at least."""
+_MOST_COMPUTE_S = 1.0
+"""Of one request for tensors: what takes longer is to be asked in parts."""
+_STROKES_AN_IMAGE = 4096
+"""Bytes of strokes that count as one more image: some 300 points, which take their time to draw."""
+_BINARY = b"application/octet-stream"
 
 
 class Settings(Spec, frozen=True, kw_only=True):
@@ -54,21 +61,15 @@ class Settings(Spec, frozen=True, kw_only=True):
     limits: Limits = Limits()
 
 
-class Supply(Protocol):
-    """Where predictors of one model come from."""
-
-    manifest: Manifest
-    onnx: bytes
-    num_links: int
-
-    def make_link(self) -> Link: ...
-
-
 class Model:
     """One model, its predictors, and what requests for it have in common."""
 
-    def __init__(self, manifest: Manifest, onnx: bytes, crew: Crew) -> None:
+    def __init__(self, manifest: Manifest, onnx: bytes, crew: Crew, limits: Limits) -> None:
         self.manifest, self.crew = manifest, crew
+        self.most_images = max(1, min(limits.images, int(_MOST_COMPUTE_S / max(crew.queue.cost_s(1), 1e-6))))
+        """Of one request for tensors."""
+        self.num_preparing = 0
+        """Its pictures that are decoded or wait for it."""
         self.bundle_pages = {path.encode(): page for path, page in bundle_pages(manifest, onnx).items()}
         name = f'"model":{{"name":{json.dumps(manifest.name)},"version":{json.dumps(manifest.short_version)}}},'
         self.prefix = name.encode()
@@ -82,10 +83,18 @@ class Plan(NamedTuple):
 
     model: Model
     media_type: str
+    """Of a request for tensors it is not asked."""
     whole: bool
     due: float
     explicit: bool
     """The deadline is the client's."""
+    json_bytes: int | None = None
+    """Of a request for tensors that has binary ones behind its JSON."""
+
+
+def version_asked(request: Request) -> str:
+    """Of the model that a prediction is asked of; empty for other requests."""
+    return request.plan.model.manifest.short_version if isinstance(request.plan, Plan) else ""
 
 
 class Service:
@@ -102,6 +111,8 @@ class Service:
         """`failed` is called when nothing can be answered any more; `slot` is a page of metrics and the place in it."""
         self.state: State = "starting"
         self.feedback = feedback
+        self.shadow: Shadow | None = None
+        """Of the model that answers, where it has one."""
         self._settings, self._failed = settings, failed
         self._model: Model | None = None
         self._leaving: set[asyncio.Task[None]] = set()
@@ -114,6 +125,7 @@ class Service:
             under_way=lambda: self._num_preparing + (self._model.crew.under_way if self._model else 0),
             connections=num_connections,
             predictors=lambda: self._model.crew.num_ready if self._model else 0,
+            version=lambda: self._model.manifest.short_version if self._model else "",
         )
         self.instruments = Instruments(now, *(slot or ()))
 
@@ -150,9 +162,19 @@ class Service:
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
 
+    async def follow(self, shadow: Shadow | None) -> None:
+        """Compare with this one from now on, or with none."""
+        former, self.shadow = self.shadow, shadow
+        if shadow is not None:
+            shadow.start()
+        if former is not None:
+            await former.stop()
+
     def tick(self, now: float) -> None:
         if self._model is not None:
             self._model.crew.tick(now)
+        if self.shadow is not None:
+            self.shadow.tick(now)
 
     def drain(self) -> None:
         """Not ready any more; who asks all the same is answered."""
@@ -165,6 +187,7 @@ class Service:
         for task in self._leaving:
             task.cancel()
         await asyncio.gather(*self._leaving, return_exceptions=True)
+        await self.follow(None)
         if self.feedback is not None:
             await self.feedback.stop()
         await asyncio.to_thread(self._preparing.shutdown, cancel_futures=True)
@@ -187,19 +210,49 @@ class Service:
         request.plan = Plan(model, media_type, whole, due, b"x-deadline-ms" in request.headers)
         return limits.strokes_bytes if media_type == STROKES else limits.body_bytes
 
+    def check_model(self, model: str, version: str | None = None) -> None:
+        """404 unless it is this one."""
+        manifest = self.manifest
+        if model != manifest.name or version not in (None, manifest.short_version, manifest.version):
+            wanted = model if version is None else f"{model}@{version}"
+            here = f"{manifest.name}@{manifest.short_version}"
+            raise Refusal(404, f"there is no model {wanted[:100]!r} here, only {here}; see /v1/models.")
+
+    def check_inference_head(self, request: Request, model: str, version: str | None = None) -> int:
+        """As `check_head`, for tensors."""
+        present, limits = self._present(), self._settings.limits
+        self.check_model(model, version)
+        json_bytes = json_bytes_of(request.headers, limits)
+        due = request.started + deadline_of(request.headers, limits)
+        request.plan = Plan(present, "", False, due, b"x-deadline-ms" in request.headers, json_bytes)
+        return limits.strokes_bytes if json_bytes is None else limits.body_bytes
+
+    def is_outdated(self, request: Request) -> bool:
+        """Whether the model has changed since the head was checked, so that it must be checked once more."""
+        return isinstance(request.plan, Plan) and request.plan.model is not self._model
+
+    def begin_inference(self, request: Request) -> None:
+        """As `begin`, for tensors."""
+        plan = request.plan
+        assert isinstance(plan, Plan)
+        body, request.body = bytes(request.body), b""
+        model = plan.model
+        self._submit(request, plan, question_of(body, plan.json_bytes, model.manifest, model.most_images))
+
     def begin(self, request: Request) -> None:
         """One prediction; answered later. May raise a Refusal."""
         plan = request.plan
         assert isinstance(plan, Plan)
         body = bytes(request.body)
-        request.body = b"" if self.feedback is None else body
+        request.body = b"" if self.feedback is None and self.shadow is None else body
         if not body:
             raise Refusal(400, "the body is empty; send a picture, the model's input or strokes.")
         if plan.media_type == RAW:
             check_raw(body, plan.model.manifest.preprocessing)
             self._submit(request, plan, Question(Kind.RAW, body))
         elif plan.media_type == STROKES:
-            self._submit(request, plan, Question(Kind.STROKES, body, plan.whole))
+            weight = 1 + len(body) // _STROKES_AN_IMAGE
+            self._submit(request, plan, Question(Kind.STROKES, body, plan.whole, weight=weight))
         else:
             self._prepare(request, plan, body)
 
@@ -219,13 +272,13 @@ class Service:
         except BaseException:
             await crew.stop()
             raise
-        return Model(supply.manifest, supply.onnx, crew)
+        return Model(supply.manifest, supply.onnx, crew, settings.limits)
 
     async def _let_go(self, model: Model) -> None:
         """A model that has been replaced: after its last answer."""
         try:
             async with asyncio.timeout(self._settings.limits.deadline_s):
-                while model.crew.under_way:
+                while model.num_preparing or model.crew.under_way:
                     model.crew.tick(time.monotonic())
                     await asyncio.sleep(0.05)
         except TimeoutError:
@@ -238,25 +291,27 @@ class Service:
             self.instruments.shed.add("queue")
             raise _too_many(_RETRY_S)
         self._num_preparing += 1
+        plan.model.num_preparing += 1
         limits, spec = self._settings.limits, plan.model.manifest.preprocessing
 
         def prepared() -> Question:
             candidates = candidates_of_picture_body(body, spec, limits, whole=plan.whole)
             images_NHWC = np.stack([candidate.item.image_HWC for candidate in candidates])
             pieces = [Piece(each.start, each.stop, each.prior, each.item.box) for each in candidates]
-            return Question(Kind.RAW, images_NHWC.tobytes(), pieces=pieces)
+            return Question(Kind.RAW, images_NHWC.tobytes(), pieces=pieces, weight=len(pieces))
 
         work = self._loop.run_in_executor(self._preparing, prepared)
         work.add_done_callback(lambda done: self._prepared(request, plan, done))
 
     def _prepared(self, request: Request, plan: Plan, done: asyncio.Future[Question]) -> None:
         self._num_preparing -= 1
+        plan.model.num_preparing -= 1
         try:
             if done.cancelled():
                 raise Refusal(503, "the server was stopped; try again.", retry_after_s=_RETRY_S)
             self._submit(request, plan, done.result())
         except Refusal as refusal:
-            request.answer(refusal.answer(request.id.decode()))
+            request.refuse(refusal)
         except Exception as error:
             self._settle(Job(_NOTHING, request, plan.due, self._settle), Reply(500, str(error).encode()))
 
@@ -273,14 +328,22 @@ class Service:
     def _settle(self, job: Job, reply: Reply) -> None:
         request, plan = job.request, job.request.plan
         assert isinstance(plan, Plan)
-        if reply.status == 200:
+        if reply.status != 200:
+            request.refuse(self._refused(request, plan, reply))
+            return
+        own_lines = b"server-timing: total;dur=%.2f\r\n" % ((time.monotonic() - request.started) * 1000)
+        if job.question.tensors is None:
             body = b'{"request_id":"%b",%b%b' % (request.id, plan.model.prefix, reply.body)
             if self.feedback is not None:
                 self._remember(self.feedback, request, plan, reply)
-            took_ms = (time.monotonic() - request.started) * 1000
-            request.answer(Answer(200, JSON, body, own_lines=b"server-timing: total;dur=%.2f\r\n" % took_ms))
+            request.answer(Answer(200, JSON, body, own_lines=own_lines))
+            if self.shadow is not None and request.body and self.shadow.wants(plan.model.manifest):
+                self.shadow.note(_asked(job, plan, reply))
+        elif reply.json_bytes:
+            own_lines += b"%b: %d\r\n" % (JSON_LENGTH, reply.json_bytes)
+            request.answer(Answer(200, _BINARY, reply.body, own_lines=own_lines))
         else:
-            request.answer(self._refused(request, plan, reply).answer(request.id.decode()))
+            request.answer(Answer(200, JSON, reply.body, own_lines=own_lines))
 
     def _remember(self, feedback: Feedback, request: Request, plan: Plan, reply: Reply) -> None:
         answered = Answered(
@@ -296,7 +359,8 @@ class Service:
         if reply.status == 503:
             return Refusal(503, "the server was stopped; try again.", retry_after_s=_RETRY_S)
         if reply.status == 500:
-            _log.error("request %s failed: %s", request.id.decode(), reply.body.decode(errors="replace"))
+            name, reason = request.id.decode(), reply.body.decode(errors="replace")
+            _log.error("request %s failed: %s", name, reason, extra={"request_id": name})
             return Refusal(500, "the server failed; its log has the reason.")
         return Refusal(reply.status, reply.body.decode())
 
@@ -306,12 +370,9 @@ class Service:
             asked = parse_qs(query.decode("ascii"), keep_blank_values=True, max_num_fields=16)
         except ValueError as error:
             raise Refusal(400, "the query cannot be decoded; use ?model=NAME[@VERSION] and ?segment=none.") from error
-        manifest = model.manifest
         for wanted in asked.get("model", []):
             name, _, version = wanted.partition("@")
-            if name != manifest.name or version not in ("", manifest.short_version, manifest.version):
-                here = f"{manifest.name}@{manifest.short_version}"
-                raise Refusal(404, f"there is no model {wanted[:100]!r} here, only {here}; see /v1/models.")
+            self.check_model(name, version or None)
         for segment in asked.get("segment", []):
             if segment != "none":
                 raise Refusal(422, f"segment may be 'none' (got {segment[:20]!r}); leave it out.")
@@ -322,6 +383,11 @@ class Service:
 
 
 _NOTHING = Question(Kind.RAW, b"")
+
+
+def _asked(job: Job, plan: Plan, reply: Reply) -> Asked:
+    request = job.request
+    return Asked(request.id, plan.media_type, plan.whole, bytes(request.body), job.question, reply.body)
 
 
 def _too_many(wait_s: float) -> Refusal:

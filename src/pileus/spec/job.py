@@ -12,6 +12,7 @@ from msgspec import Meta, field
 from pileus.errors import SpecError
 from pileus.spec.reading import Count
 from pileus.spec.run import RunSpec
+from pileus.spec.usage import Watched
 from pileus.spec.values import Spec
 
 Cause = Literal["peer_lost", "diverged", "bad_input", "storage", "fault", "bug"]
@@ -108,6 +109,13 @@ class Beat(Spec, tag=True, frozen=True, kw_only=True):
     """What it is busy with until its gang is whole, in words: 'reading records'; '' after that."""
 
 
+class Used(Spec, tag=True, frozen=True, kw_only=True):
+    """Worker to controller: what it and its host have used so far."""
+
+    rank: int
+    watched: Watched
+
+
 class Leaving(Spec, tag=True, frozen=True, kw_only=True):
     """Worker to controller: its place is about to be taken away; it goes on until it is told to stop."""
 
@@ -190,7 +198,7 @@ class Failed(Spec, tag=True, frozen=True, kw_only=True):
     trace: str = ""
 
 
-Report = Joined | Beat | Leaving | Resumed | EpochDone | Validated | Checkpointed | Finished | Stopped | Failed
+Report = Joined | Beat | Used | Leaving | Resumed | EpochDone | Validated | Checkpointed | Finished | Stopped | Failed
 
 
 class Peers(Spec, tag=True, frozen=True, kw_only=True):

@@ -37,6 +37,12 @@ def parse_setting(pair: str) -> tuple[tuple[str, ...], Any]:
         return parts, text
 
 
+def split_engine(text: str) -> tuple[str, str | None]:
+    """NAME or NAME@ADDRESS, as `--engine` takes it."""
+    name, _, address = text.partition("@")
+    return name, address or None
+
+
 def resolve(base: Mapping[str, Any], settings: Iterable[tuple[tuple[str, ...], Any]] = ()) -> RunSpec:
     """The spec of `base` (a recipe's or file's table) with the settings laid over it, in order."""
     tree: dict[str, Any] = msgspec.to_builtins(base, str_keys=True)

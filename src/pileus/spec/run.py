@@ -9,10 +9,12 @@ from __future__ import annotations
 import math
 from typing import Annotated, Literal
 
-from msgspec import Meta, field
+from msgspec import NODEFAULT, Meta, field
+from msgspec.structs import FieldInfo, fields, force_setattr
 
 from pileus.errors import SpecError
 from pileus.spec.augment import Augment
+from pileus.spec.neighbours import KNN, Neighbours
 from pileus.spec.optimizer import Optimizer, Sgd
 from pileus.spec.reading import Count, Reading, Side
 from pileus.spec.values import Spec
@@ -25,6 +27,11 @@ class Data(Spec, frozen=True, kw_only=True):
     """A path or URI of labelled images, or `embedded:NAME`."""
     kind: str = "auto"
     """The kind of source; 'auto' finds it out."""
+    also: tuple[str, ...] = ()
+    """Further sources of the same classes, to train on with it. One that is named twice weighs twice in training."""
+    none: str | None = None
+    """The class of samples that are none of the others: the model knows it, and rejects what it takes for it. None:
+    there is no such class."""
     validation: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
     """Part of the training samples to hold back for validation where the source gives no validation part."""
     size: tuple[Side, Side] | None = None
@@ -40,7 +47,7 @@ class Single(Spec, tag_field="name", tag="single", frozen=True, kw_only=True):
 class AllReduce(Spec, tag_field="name", tag="all_reduce", frozen=True, kw_only=True):
     mode: Literal["exact", "fast"] = "exact"
     """'exact': the same sum, bit for bit, for any number of workers. 'fast': torch's DistributedDataParallel over gloo,
-    whose sums depend on that number."""
+    or NCCL where each worker has a GPU of its own, whose sums depend on that number."""
 
 
 class ParameterServer(Spec, tag_field="name", tag="parameter_server", frozen=True, kw_only=True):
@@ -80,6 +87,13 @@ Role = Literal["worker", "server", "evaluator"]
 
 class Engine(Spec, frozen=True, kw_only=True):
     name: str = "local"
+    address: str | None = None
+    """Of a cluster that is there, of ray (HOST:PORT or 'auto'), dask (tcp://HOST:PORT) or spark (spark://HOST:PORT);
+    None: one of our own on this machine, for the length of the run."""
+    cores: Count | None = None
+    """That each member of the gang takes of such a cluster; None: one, and of our own an even share."""
+    gpus: Annotated[float, Meta(ge=0.0)] = 0.0
+    """That each member of the gang takes of such a cluster."""
     start_deadline_s: Seconds = 120.0
     """Until every worker of the gang has reported; past it the launch is given up and says who is missing."""
     silence_deadline_s: Seconds = 20.0
@@ -143,40 +157,66 @@ class RunSpec(Spec, frozen=True, kw_only=True):
     """The gradient of the mean loss is scaled down to this L2 norm where it is larger."""
     ema: Annotated[float, Meta(gt=0.0, lt=1.0)] | None = None
     """Decay of a running average of the weights, which is then what is validated and packed."""
+    average_mirrored: bool = False
+    """True: what is validated and packed answers by the mean logits of a picture and of its mirror image, which is
+    twice the computing. For networks that learn both, by augment.flip."""
     early_stop: EarlyStop | None = None
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
     """Of the arithmetic in a network; its weights, their sums and steps are fp32 always. 'auto': bf16 where this
-    machine is measured to gain from it; what was chosen is written into the run."""
+    machine is measured to gain from it, or its GPU has it; what was chosen is written into the run."""
+    device: Literal["cpu", "cuda", "auto"] = "cpu"
+    """Where networks compute. 'cuda': on NVIDIA's GPUs, of which each worker takes one in turn. 'auto': on GPUs where
+    this machine has any; what was chosen is written into the run."""
     transfer: Transfer | None = None
     augment: Augment = field(default_factory=Augment)
+    neighbours: Neighbours | None = None
+    """Of model knn, which has it always; None: another model."""
     strategy: Strategy = field(default_factory=AllReduce)
     engine: Engine = field(default_factory=Engine)
     workers: Count = 1
     evaluators: Annotated[int, Meta(ge=0, le=1)] = 0
     """1: one more member validates each epoch's checkpoint, and the workers train on meanwhile."""
     lanes: Count | None = None
-    """Threads that compute microbatches side by side in each worker; None: the worker's share of the cores."""
+    """Threads that compute microbatches side by side in each worker; None: the worker's share of the cores. On a GPU
+    always one."""
     reading: Reading = field(default_factory=Reading)
     checkpoints: Checkpoints = field(default_factory=Checkpoints)
 
     def __post_init__(self) -> None:
+        self._check_neighbours()
         if self.microbatch_size > self.batch_size:
             raise SpecError(
                 f"microbatch_size must be at most batch_size (got microbatch_size={self.microbatch_size}, "
                 f"batch_size={self.batch_size}); lower microbatch_size."
             )
         self._check_growth()
-        if self.workers > self.num_microbatches:
+        if self.workers > self.num_microbatches and self.model != KNN:
             raise SpecError(
                 f"workers must be in [1, microbatches] (got workers={self.workers}, "
                 f"microbatches={self.num_microbatches}); lower --workers or microbatch_size."
             )
-        if self.augment.mix and self.microbatch_size < 2:
-            raise SpecError(
-                "augment.mix mixes samples of one microbatch and needs microbatch_size of at least 2 "
-                f"(got {self.microbatch_size}); raise microbatch_size or set augment.mix=null."
-            )
+        self._check_augment()
         self._check_strategy()
+
+    def _check_neighbours(self) -> None:
+        if self.model != KNN:
+            if self.neighbours is not None:
+                raise SpecError(f"neighbours are of model {KNN} (got model={self.model}); leave neighbours out.")
+            return
+        if self.neighbours is None:
+            force_setattr(self, "neighbours", Neighbours())
+        if not isinstance(self.strategy, Single):
+            name = self.strategy.__struct_config__.tag
+            raise SpecError(f"model {KNN} has nothing to agree about (got strategy={name}); say --strategy single.")
+        idle = [
+            each.name
+            for each in fields(self)
+            if each.name not in _OF_NEIGHBOURS and getattr(self, each.name) != _default(each)
+        ]
+        if idle:
+            raise SpecError(
+                f"model {KNN} takes no steps, and nothing of it is decided by {', '.join(idle)}; leave that out."
+            )
 
     def _check_growth(self) -> None:
         for epoch, size in self.batch_growth.items():
@@ -186,9 +226,21 @@ class RunSpec(Spec, frozen=True, kw_only=True):
                     f"(got {epoch}: {size}, microbatch_size={self.microbatch_size}); for example batch_growth.10=512."
                 )
 
+    def _check_augment(self) -> None:
+        if self.augment.mix and self.microbatch_size < 2:
+            raise SpecError(
+                "augment.mix mixes samples of one microbatch and needs microbatch_size of at least 2 "
+                f"(got {self.microbatch_size}); raise microbatch_size or set augment.mix=null."
+            )
+        if self.average_mirrored and not self.augment.flip:
+            raise SpecError(
+                "average_mirrored asks the network about mirror images, which it learns only with augment.flip above 0 "
+                f"(got augment.flip={self.augment.flip}); set augment.flip=0.5 or average_mirrored=false."
+            )
+
     def _check_strategy(self) -> None:
         strategy = self.strategy
-        if isinstance(strategy, Single) and self.workers != 1:
+        if isinstance(strategy, Single) and self.workers != 1 and self.model != KNN:
             raise SpecError(
                 f"strategy 'single' has one worker (got workers={self.workers}); "
                 "choose --strategy all_reduce or --workers 1."
@@ -241,3 +293,11 @@ class RunSpec(Spec, frozen=True, kw_only=True):
         """Of a full batch; of the smallest where batches grow."""
         smallest = min(self.batch_growth.values(), default=self.batch_size)
         return math.ceil(min(smallest, self.batch_size) / self.microbatch_size)
+
+
+_OF_NEIGHBOURS = frozenset({"model", "data", "neighbours", "strategy", "engine", "workers", "lanes"})
+"""The settings that a run without steps looks at."""
+
+
+def _default(setting: FieldInfo) -> object:
+    return setting.default if setting.default_factory is NODEFAULT else setting.default_factory()

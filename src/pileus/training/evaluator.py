@@ -17,6 +17,7 @@ from pileus.records.read import open_records
 from pileus.spec.job import Finished, Job, Stopped, Validated
 from pileus.store import open_store
 from pileus.training.checkpoint import Checkpoint, Position, Tensors, list_checkpoints, load_checkpoint
+from pileus.training.device import open_device
 from pileus.training.figures import note_validation, validated_epochs
 from pileus.training.gradient import NUM_TOTALS, Computes, Totals
 from pileus.training.lanes import WEIGHTS, Lanes, Leaf, restore
@@ -60,7 +61,8 @@ class Evaluator:
                 "set data.validation=0.1 or evaluators=0."
             )
         problem = Problem(self._part.shape, len(records.classes), read_donor(spec, job.run_uri))
-        self._lanes = Lanes(spec, problem, spec.lanes or seat.cores)
+        device = open_device(spec, seat.local_rank)
+        self._lanes = Lanes(spec, problem, device.num_lanes(spec.lanes or seat.cores), device)
         self._done = validated_epochs(self._store)
         self.position = Position()
 

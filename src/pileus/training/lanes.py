@@ -9,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
-from torch import nn
 
 from pileus.spec.run import RunSpec
 from pileus.training.checkpoint import Tensors
+from pileus.training.device import HOST, Device
 from pileus.training.gradient import Computes, Lane
-from pileus.training.layout import Layout, aligned_zeros, gather
+from pileus.training.layout import Layout, gather
 from pileus.training.network import Problem, first_network
 from pileus.training.tree import Node, TreeSum, Vector
 
@@ -35,21 +35,23 @@ class Seconds:
     optimizer: float = 0.0
 
 
-def lane_of(spec: RunSpec, network: nn.Module, layout: Layout, state: Vector) -> Lane:
-    return Lane(network, layout, state, spec.label_smoothing, bf16=spec.precision == "bf16")
-
-
 class Lanes:
-    """Used by one thread. The networks are views of `state`."""
+    """Used by one thread. The networks are views of `state`, or of copies of it on a device."""
 
-    def __init__(self, spec: RunSpec, problem: Problem, num_lanes: int) -> None:
+    def __init__(self, spec: RunSpec, problem: Problem, num_lanes: int, device: Device = HOST) -> None:
         networks = [first_network(spec, problem) for _ in range(num_lanes)]
+        self._device = device
         self.layout = Layout.of(networks[0])
-        self.state = gather(networks[0], self.layout)
-        self._lanes: queue.SimpleQueue[Lane] = queue.SimpleQueue()
-        for network in networks:
-            self._lanes.put(lane_of(spec, network, self.layout, self.state))
-        self.networks = networks
+        self.state = device.vector(self.layout.size)
+        self.state[:] = gather(networks[0], self.layout)
+        bf16 = spec.precision == "bf16"
+        self.all = [
+            Lane(network, self.layout, self.state, spec.label_smoothing, bf16=bf16, device=device)
+            for network in networks
+        ]
+        self._idle: queue.SimpleQueue[Lane] = queue.SimpleQueue()
+        for lane in self.all:
+            self._idle.put(lane)
         self._free: list[Vector] = []
         self._pool = ThreadPoolExecutor(num_lanes, "lane", torch.set_num_threads, (1,)) if num_lanes > 1 else None
         self.seconds = Seconds()
@@ -61,15 +63,17 @@ class Lanes:
     def sums(self, held: Node, num_leaves: int, leaf: Leaf, size: int) -> dict[Node, Vector]:
         """Partial sums of the leaves `held`, of `num_leaves`, in vectors of `size`; hand them to `free` after use."""
         started = time.perf_counter()
+        for lane in self.all:
+            lane.renew()
         tree = TreeSum(num_leaves, self._free.append)
 
         def compute(index: int) -> None:
             vector = self.vector(size)
-            lane = self._lanes.get()
+            lane = self._idle.get()
             try:
                 leaf(lane, index, vector)
             finally:
-                self._lanes.put(lane)
+                self._idle.put(lane)
             tree.add((index, index + 1), vector)
 
         if self._pool:
@@ -86,7 +90,7 @@ class Lanes:
             vector = self._free.pop()
             if len(vector) == size:
                 return vector
-        return aligned_zeros(size)
+        return self._device.vector(size)
 
     def free(self, vectors: dict[Node, Vector]) -> None:
         self._free.extend(vectors.values())

@@ -100,7 +100,7 @@ def _trained(network: nn.Module) -> list[tuple[str, Tensor]]:
 def batch_norms(network: nn.Module) -> list[tuple[str, BatchNorm2d]]:
     """Those whose running statistics are learnt."""
     found = [(name, module) for name, module in network.named_modules() if isinstance(module, BatchNorm2d)]
-    return [(name, module) for name, module in found if module.weight.requires_grad]
+    return [(name, module) for name, module in found if module.bias.requires_grad]
 
 
 def _statistics(network: nn.Module) -> list[tuple[str, Tensor]]:
@@ -124,9 +124,9 @@ def aligned_zeros(size: int) -> NDArray[np.float32]:
     return raw[skip : skip + size]
 
 
-def adopt(network: nn.Module, layout: Layout, state: NDArray[np.float32]) -> None:
-    """Make the network's tensors views of `state`; several networks may share one vector."""
-    for tensor, view in zip(_tensors(network), layout.views(torch.from_numpy(state), layout.slots), strict=True):
+def adopt(network: nn.Module, layout: Layout, state: Tensor) -> None:
+    """Make the network's tensors views of `state`, (layout.size,); several networks may share one vector."""
+    for tensor, view in zip(_tensors(network), layout.views(state, layout.slots), strict=True):
         tensor.data = view
 
 

@@ -8,10 +8,11 @@ from typing import Protocol
 
 import torch
 
-from pileus.errors import Damaged, Diverged, PeerLost, PileusError, StoreError, UsageError
+from pileus.errors import Damaged, Diverged, MissingService, PeerLost, PileusError, StoreError, UsageError
 from pileus.spec.job import Cause, Failed, Job
 from pileus.spec.run import Role
 from pileus.training.checkpoint import Position
+from pileus.training.device import explained
 from pileus.training.evaluator import Evaluator
 from pileus.training.faults import CommittedFault
 from pileus.training.seat import Seat
@@ -36,7 +37,8 @@ def work(job: Job, seat: Seat) -> bool:
         torch.set_num_threads(1)
         member = _ROLES[job.spec.role(seat.rank)](job, seat)
         member.run()
-    except Exception as error:
+    except Exception as raised:
+        error = explained(raised, job.spec)
         step = member.position.global_step if member else 0
         trace = "" if isinstance(error, PileusError) else traceback.format_exc()
         seat.report(
@@ -71,6 +73,7 @@ def _cause(error: Exception) -> Cause:
         PeerLost: "peer_lost",
         Diverged: "diverged",
         UsageError: "bad_input",
+        MissingService: "bad_input",
         Damaged: "bad_input",
         StoreError: "storage",
         CommittedFault: "fault",

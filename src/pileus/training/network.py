@@ -11,6 +11,7 @@ from torch import nn
 
 from pileus.bundles.weights import read_weights
 from pileus.errors import Damaged
+from pileus.models.layers import average_mirrored
 from pileus.models.registry import build
 from pileus.models.transfer import build_from
 from pileus.spec.run import RunSpec
@@ -33,8 +34,20 @@ def first_network(spec: RunSpec, problem: Problem) -> nn.Module:
     """SpecError where the donor's trunk is another, or images are too small."""
     shape_HWC, num_classes, donor = problem
     if spec.transfer is None or donor is None:
-        return build(spec.model, shape_HWC, num_classes, spec.seed)
-    return build_from(spec.model, shape_HWC, num_classes, spec.seed, donor, spec.transfer.train)
+        return empty_network(spec, shape_HWC, num_classes)
+    network = build_from(spec.model, shape_HWC, num_classes, spec.seed, donor, spec.transfer.train)
+    return _answering(spec, network)
+
+
+def empty_network(spec: RunSpec, shape_HWC: tuple[int, int, int], num_classes: int) -> nn.Module:
+    """As the run's, but for what it has learnt."""
+    return _answering(spec, build(spec.model, shape_HWC, num_classes, spec.seed))
+
+
+def _answering(spec: RunSpec, network: nn.Module) -> nn.Module:
+    if spec.average_mirrored:
+        average_mirrored(network)
+    return network
 
 
 def read_donor(spec: RunSpec, run_uri: str) -> Tensors | None:

@@ -29,6 +29,11 @@ class Seat(Protocol):
     def rank(self) -> int: ...
 
     @property
+    def local_rank(self) -> int:
+        """This member's number among those of its gang on its host, from 0: it says which of the host's GPUs it has."""
+        ...
+
+    @property
     def cores(self) -> int:
         """This worker's share of its host's cores: its number of lanes unless the spec says otherwise."""
         ...

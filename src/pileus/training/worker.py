@@ -17,6 +17,7 @@ from pileus.spec.job import EpochDone, Finished, Job, Resumed, Stopped
 from pileus.spec.run import RunSpec
 from pileus.store import open_store
 from pileus.training.checkpoint import Position, describe_checkpoint, load_checkpoint
+from pileus.training.device import open_device
 from pileus.training.evaluator import evaluation_of
 from pileus.training.exchange.collect import all_gather
 from pileus.training.exchange.ports import Exchange
@@ -77,9 +78,10 @@ class Worker:
         self._faults = faults
         self._store = faults.over(open_store(job.run_uri))
         self._train, self._validation = parts[Split.TRAIN], parts[Split.VALIDATION]
-        self._num_lanes = self._spec.lanes or seat.cores
+        device = open_device(job.spec, seat.local_rank)
+        self._num_lanes = device.num_lanes(self._spec.lanes or seat.cores)
         problem = Problem(self._train.shape, num_classes, read_donor(self._spec, job.run_uri))
-        self._learner: Learner = make_learner(self._spec, problem, gathering, self._num_lanes)
+        self._learner: Learner = make_learner(self._spec, problem, gathering, self._num_lanes, device)
         spec = self._spec
         self._batches = Batches(len(self._train), spec.batch_size, spec.microbatch_size, spec.seed, spec.batch_growth)
         self._first_steps = self._batches.first_steps(spec.epochs)

@@ -76,7 +76,8 @@ def on_canvas(digit: DrawnDigit, left: float = 0.3, width: float = 0.4) -> list[
 
 
 def ink(page: Page) -> int:
-    """Pixels of the canvas that are drawn on."""
+    """Pixels of the canvas that are drawn on, in the next frame."""
+    page.evaluate("new Promise(requestAnimationFrame)")
     count = page.locator("#canvas").evaluate(
         "c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.filter((v, i) => i % 4 === 3 && v).length"
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -131,7 +132,33 @@ def test_any_net_for_drawings_computes_the_same(page: Page, name: str) -> None:
     bundle, description = described(
         BundleDescription(name=name, classes=tuple("0123456789"), preprocessing=spec, calibration=calibration), graph
     )
-    asked = drawings(12)
+    compared(page, bundle, description, graph, drawings(12))
+
+
+def test_what_is_none_of_the_classes_is_rejected_the_same(page: Page) -> None:
+    graph = export_onnx(build("drawings_cnn", (28, 28, 1), 11, seed=8).eval(), 28, 28, 1)
+    asked = drawings(30)
+    knowing = BundleDescription(name="digits", classes=tuple("0123456789"), none="none", preprocessing=Drawing())
+    shares_NK = described(with_thresholds(knowing, certain=0.9, rejected=0.0), graph)[0].probabilities(
+        np.stack([rasterise([np.array(stroke) for stroke in strokes], Drawing()) for strokes in asked])
+    )
+    assert np.ptp(shares_NK.sum(axis=1)) > 0.5
+    half = with_thresholds(knowing, certain=0.999, rejected=float(np.median(shares_NK.sum(axis=1))))
+    bundle, description = described(half, graph)
+    assert {"rejected", "unsure"} <= set(compared(page, bundle, description, graph, asked))
+
+
+def with_thresholds(description: BundleDescription, *, certain: float, rejected: float) -> BundleDescription:
+    """At a temperature that sets the probabilities of a net that has learned nothing far apart."""
+    calibration = Calibration(temperature=0.05, certain=certain, rejected=rejected)
+    return msgspec.structs.replace(description, calibration=calibration)
+
+
+def compared(page: Page, bundle: Bundle, description: dict[str, Any], graph: bytes, asked: list[Any]) -> list[str]:
+    """The verdicts that the browser gives, after all that it gives was held equal to what Python does."""
+    spec = bundle.manifest.preprocessing
+    assert isinstance(spec, Drawing)
+    verdicts = []
     for strokes, there in zip(asked, run_in_browser(page, description, graph, asked), strict=True):
         image_HWC = rasterise([np.array(stroke) for stroke in strokes], spec)
         assert there["image"] == image_HWC.reshape(-1).tolist()
@@ -140,6 +167,9 @@ def test_any_net_for_drawings_computes_the_same(page: Page, name: str) -> None:
         for mine, item, theirs in zip(there["answer"]["items"], items, here, strict=True):
             assert (mine["label"], mine["verdict"], mine["box"]) == (theirs.label, theirs.verdict, list(item.box))
             assert mine["probabilities"] == pytest.approx(theirs.probabilities, abs=1e-4)
+            assert mine["confidence"] == pytest.approx(theirs.confidence, abs=1e-4)
+            verdicts.append(mine["verdict"])
+    return verdicts
 
 
 def test_the_browser_answers_as_the_server_does(page: Page, server: str, digits_bundle: Path) -> None:
@@ -165,6 +195,8 @@ def test_the_browser_answers_as_the_server_does(page: Page, server: str, digits_
     ("change", "words"),
     [
         ({"calibration": {"temperature": 1, "certain": 0.9, "rejected": 0.3, "energy": 2.0}}, "energy"),
+        ({"energy": 2.0}, "energy"),
+        ({"none": "scribbles"}, "gives 10 logits, its classes need 11"),
         ({"preprocessing": {"kind": "picture", "height": 28, "width": 28}}, "only drawings"),
     ],
 )

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import msgspec
+import numpy as np
 import pytest
 
 from pileus.bundles.manifest import (
@@ -11,9 +12,10 @@ from pileus.bundles.manifest import (
     make_manifest,
     read_manifest,
 )
+from pileus.bundles.reference import Reference, distribution_of
 from pileus.errors import Damaged, SpecError
 from pileus.spec.preprocessing import Drawing, Picture
-from pileus.spec.values import canonical_json
+from pileus.spec.values import canonical_json, digest
 from tests.unit.bundles.nets import describe
 
 FILES = {"model.onnx": StoredFile(sha256="ab" * 32, size_bytes=3)}
@@ -36,6 +38,32 @@ def test_the_version_changes_with_each_thing_said() -> None:
     ]
     assert len({made.version for made in [manifest, *others]}) == 5
     assert make_manifest(describe(), FILES).version == manifest.version
+
+
+def test_a_manifest_from_before_a_field_was_known_is_read() -> None:
+    """Its version is of what was written then."""
+    written = msgspec.json.decode(canonical_json(make_manifest(describe(), FILES)))
+    del written["none"], written["reference"]
+    older = {**written, "version": digest(canonical_json({**written, "version": ""}))}
+    manifest = read_manifest(canonical_json(older), "here")
+    assert (manifest.none, manifest.num_logits, manifest.reference) == (None, 10, None)
+    assert manifest.version == older["version"]
+    with pytest.raises(Damaged, match="changed after it was written"):
+        read_manifest(canonical_json({**older, "name": "other"}), "here")
+
+
+def test_what_is_none_of_the_classes_is_not_one_of_them() -> None:
+    knowing = msgspec.structs.replace(describe(), none="none")
+    assert make_manifest(knowing, FILES).num_logits == 11
+    with pytest.raises(SpecError, match=r"cannot be one of them \(got '3'\)"):
+        BundleDescription(name="digits", classes=tuple("0123456789"), preprocessing=Drawing(), none="3")
+
+
+def test_a_reference_reads_back_as_it_was_made() -> None:
+    values_N = np.random.default_rng(3).random(700).astype(np.float32)
+    reference = Reference(ink=distribution_of(values_N), confidence=distribution_of(values_N))
+    manifest = make_manifest(msgspec.structs.replace(describe(), reference=reference), FILES)
+    assert read_manifest(canonical_json(manifest), "here").reference == reference
 
 
 @pytest.mark.parametrize("change", [b" ", b"\n"])

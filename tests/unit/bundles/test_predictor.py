@@ -12,10 +12,12 @@ import pytest
 from numpy.typing import NDArray
 
 from pileus.bundles import Bundle, Calibration
+from pileus.bundles.export import export_onnx
 from pileus.bundles.manifest import StoredFile, make_manifest
+from pileus.bundles.predictor import softmax
 from pileus.errors import Damaged, UsageError
 from pileus.spec.preprocessing import Drawing
-from tests.unit.bundles.nets import describe
+from tests.unit.bundles.nets import SmallNet, describe
 
 FILES = {"model.onnx": StoredFile(sha256="", size_bytes=0)}
 
@@ -63,10 +65,37 @@ def test_temperature_flattens(onnx: bytes, bundle: Bundle, images_NHWC: NDArray[
 def test_the_verdict_follows_the_thresholds(bundle: Bundle, highest: float, verdict: str, label: str | None) -> None:
     probabilities_K = np.full(10, (1 - highest) / 9, np.float64)
     probabilities_K[3] = highest
-    prediction = bundle.judge(probabilities_K)  # type: ignore[arg-type]  # float64, so that 0.4 is exactly 0.4
+    (prediction,) = bundle.judge(probabilities_K[None])  # type: ignore[arg-type]  # float64, so that 0.4 is exactly 0.4
     assert (prediction.verdict, prediction.label) == (verdict, label)
     assert prediction.confidence == pytest.approx(highest)
     assert list(prediction.probabilities) == list("0123456789")
+
+
+@pytest.fixture(scope="module")
+def knowing() -> Bundle:
+    """One that knows of none of its classes."""
+    onnx = export_onnx(SmallNet(classes=11).eval(), 28, 28, 1)
+    return Bundle(make_manifest(msgspec.structs.replace(describe(), none="none"), FILES), onnx)
+
+
+def test_what_a_row_lacks_is_the_probability_of_none(knowing: Bundle, images_NHWC: NDArray[np.uint8]) -> None:
+    logits_NL, probabilities_NK = knowing.logits(images_NHWC), knowing.probabilities(images_NHWC)
+    assert (logits_NL.shape, probabilities_NK.shape) == ((150, 11), (150, 10))
+    none_N = softmax(logits_NL, 1.0)[:, 10]
+    assert none_N.min() > 0.001
+    np.testing.assert_allclose(1 - probabilities_NK.sum(axis=1), none_N, atol=1e-5)
+    assert knowing.probabilities(images_NHWC[:0]).shape == (0, 10)
+
+
+def test_rejection_goes_by_all_classes_together_where_none_is_known(knowing: Bundle, bundle: Bundle) -> None:
+    """A doubt between two digits is one between digits; the threshold is 0.4."""
+    torn_K = np.array([0.35, 0.35, *[0.0] * 8], np.float32)
+    strange_K = np.array([0.35, *[0.0] * 9], np.float32)
+    torn, strange = knowing.judge(np.stack([torn_K, strange_K]))
+    assert (torn.verdict, strange.verdict) == ("unsure", "rejected")
+    assert list(strange.probabilities) == list("0123456789")
+    (torn,) = bundle.judge(torn_K[None])
+    assert torn.verdict == "rejected"
 
 
 def test_predict_answers_in_order(bundle: Bundle, images_NHWC: NDArray[np.uint8]) -> None:

@@ -37,6 +37,7 @@ def evaluation(num_classes: int, name: str = "class") -> Evaluation:
         split="test",
         num_in_source=1000,
         measured=measure_classification(probabilities_NK, labels_N, classes),
+        right_N=probabilities_NK.argmax(axis=1) == labels_N,
         worst=(),
     )
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pileus.cli.commands.data import parse_resize, parse_size
 from pileus.cli.main import main
 from pileus.errors import UsageError
+from pileus.spec.usage import Use
 from tests.contracts.tiny import write_folder, write_idx
 
 
@@ -37,6 +39,34 @@ def test_show_counts_a_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert (shown["kind"], shown["shape"], shown["splits_given"]) == ("folder", None, False)
     assert list(shown["counts"]) == ["cat", "dog"]  # type: ignore[call-overload]
     assert sum(shown["counts"]["cat"].values()) == 3  # type: ignore[index]
+
+
+def test_partitions_and_cache_that_cannot_be_as_asked_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data", "write", str(write_folder(tmp_path / "photos")), str(tmp_path / "set"), "--num-shards", "3"]
+    assert main([*words, "--engine", "fake", "--processes", "4", "--partitions", "8", "--cache", "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["partitions"] == 3
+    assert "3 shards are at most 3 partitions" in told.err
+    assert "3 partitions kept 3 of 4 workers busy" in told.err
+    assert "--cache gained nothing: 3 partitions for 4 workers" in told.err
+    assert main([*words, "--partitions", "0"]) == 2
+    assert "partitions must be in [1, 100000] (got 0)" in capsys.readouterr().err
+
+
+def test_a_report_shows_who_packed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "use.html"
+    words = ["data", "write", str(write_folder(tmp_path / "photos")), str(tmp_path / "set"), "--num-shards", "3"]
+    assert main([*words, "--processes", "2", "--report", str(tmp_path / "no" / "use.html")]) == 2
+    assert not (tmp_path / "set").exists(), "it is refused before anything is written"
+    assert main([*words, "--processes", "2", "--report", str(page)]) == 0
+    assert f"what it used: {page}" in capsys.readouterr().err
+    use = msgspec.json.decode(page.with_suffix(".json").read_bytes(), type=Use)
+    packers = [each for each in use.watched if not each.worker.startswith("driver")]
+    assert len(packers) == 2
+    assert len(use.watched) == 3
+    assert "Cluster use" in page.read_text()
 
 
 def test_people_are_told_what_comes_next(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar  # type: ignore[import-untyped]
 
 from pileus.errors import UsageError
-from pileus.measure.calibration import LEAST, MOST, fit_temperature
+from pileus.measure.calibration import (
+    FEWEST_SAMPLES,
+    LEAST,
+    LEAST_CERTAIN,
+    LEAST_RIGHT,
+    MOST,
+    MOST_REJECTED,
+    fit_certain,
+    fit_rejected,
+    fit_temperature,
+)
 
 
 def sampled(temperature: float, num_samples: int = 4000) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
@@ -90,3 +100,46 @@ def test_never_worse_than_before_by_more_than_the_prior(
 def test_unfit_arrays_are_told(logits: NDArray[np.float32], labels: NDArray[np.int64], told: str) -> None:
     with pytest.raises(UsageError, match=told):
         fit_temperature(logits, labels)
+
+
+def rising(num_samples: int, wrong: list[int]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Of two classes, confidence rising from 0.5 to 1 with the row; right but for those rows."""
+    confidence_N = np.linspace(0.5, 1.0, num_samples)
+    labels_N = np.zeros(num_samples, np.int64)
+    labels_N[wrong] = 1
+    return np.stack([confidence_N, 1 - confidence_N], axis=1).astype(np.float32), labels_N
+
+
+def test_certain_is_where_nearly_all_from_there_on_are_right() -> None:
+    probabilities_NK, labels_N = rising(10_000, [*range(0, 9800, 10), *range(9800, 9900)])
+    certain = fit_certain(probabilities_NK, labels_N)
+    taken_N = probabilities_NK[:, 0] >= certain
+    assert (labels_N[taken_N] == 0).mean() >= LEAST_RIGHT
+    one_more_N = probabilities_NK[:, 0] >= probabilities_NK[np.flatnonzero(taken_N)[0] - 1, 0]
+    assert (labels_N[one_more_N] == 0).mean() < LEAST_RIGHT
+
+
+def test_certain_has_a_least_confidence_and_may_be_out_of_reach() -> None:
+    assert fit_certain(*rising(1000, [])) == LEAST_CERTAIN
+    assert fit_certain(*rising(1000, list(range(1000)))) == 1.0
+    assert fit_certain(*rising(FEWEST_SAMPLES - 1, list(range(99)))) == LEAST_CERTAIN
+
+
+def test_samples_of_one_confidence_are_certain_together_or_not() -> None:
+    probabilities_NK = np.tile(np.array([0.95, 0.05], np.float32), (1000, 1))
+    labels_N = (np.arange(1000) >= 900).astype(np.int64)
+    assert fit_certain(probabilities_NK, labels_N) == 1.0
+
+
+@given(st.integers(FEWEST_SAMPLES, 1000), st.integers(0, 2**32 - 1), st.booleans())
+def test_no_more_than_the_share_is_rejected(num_samples: int, seed: int, has_ties: bool) -> None:
+    belonging_N = np.random.default_rng(seed).random(num_samples).astype(np.float32)
+    if has_ties:
+        belonging_N = np.round(belonging_N, 1)
+    share = (belonging_N < fit_rejected(belonging_N, otherwise=0.3)).mean()
+    assert share <= MOST_REJECTED
+    assert has_ties or share > MOST_REJECTED - 1 / num_samples
+
+
+def test_too_few_samples_fit_no_threshold() -> None:
+    assert fit_rejected(np.zeros(FEWEST_SAMPLES - 1, np.float32), otherwise=0.3) == 0.3

@@ -13,6 +13,8 @@ import matplotlib
 import msgspec
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from pileus.measure import figures
 from pileus.measure.classification import Classification, measure_classification, shortened
@@ -160,3 +162,26 @@ def test_matplotlib_is_loaded_only_to_draw_and_its_global_interface_never() -> N
         "f.lr_curve([]); assert 'matplotlib' in sys.modules; sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
+
+
+def labelled(label: str) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(4, 3))
+    axes = figure.add_subplot()
+    axes.plot([1, 2], [1, 2], label="line")
+    axes.set_ylabel(f"{label}\nin two lines")
+    axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    figures._fill(figure, axes)
+    return figure, axes
+
+
+def test_labels_and_legend_fill_the_figure_and_nothing_is_cut() -> None:
+    figure, axes = labelled("label")
+    taken = axes.get_tightbbox()
+    assert taken is not None
+    assert 0 <= taken.x0 < taken.x1 <= figure.bbox.width and 0 <= taken.y0 < taken.y1 <= figure.bbox.height
+    assert taken.width > 0.96 * figure.bbox.width and taken.height > 0.96 * figure.bbox.height
+
+
+def test_where_labels_leave_no_room_the_axes_stay_as_they_are() -> None:
+    axes = labelled("\n".join("abcdefghijklmnopqrstuvwxyz"))[1]
+    assert axes.get_position().bounds == Figure(figsize=(4, 3)).add_subplot().get_position().bounds

@@ -6,6 +6,7 @@ import torch
 
 from pileus.bundles.export import export_onnx
 from pileus.measure.graph import nodes_of
+from pileus.models.layers import average_mirrored
 from tests.unit.bundles.nets import SmallNet
 
 
@@ -36,6 +37,16 @@ def test_shapes_leave_the_number_of_images_open() -> None:
     assert nodes["images"].shape == (None, 28, 28, 1)
     assert nodes["result/logits"].shape == (None, 10)
     assert any(node.op == "Weight" and node.shape == (10,) for node in nodes.values())
+
+
+def test_a_network_that_is_asked_twice_has_nodes_of_as_many_names() -> None:
+    network = SmallNet()
+    average_mirrored(network)
+    nodes = nodes_of(export_onnx(network, 28, 28, 1))
+    assert len({node.name for node in nodes}) == len(nodes)
+    assert sum(node.op == "Conv" for node in nodes) == 2 * sum(
+        node.op == "Conv" for node in nodes_of(export_onnx(SmallNet(), 28, 28, 1))
+    )
 
 
 def test_a_weight_lies_with_the_layer_that_uses_it() -> None:

@@ -11,7 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from pileus.bundles.export import export_onnx
-from pileus.models.layers import AdaptiveMean, BatchNorm2d, ScalePixels, StandardPixels, initialise
+from pileus.models.layers import (
+    AdaptiveMean,
+    BatchNorm2d,
+    FlattenLast,
+    IdentityConv2d,
+    ScalePixels,
+    ShiftNorm2d,
+    StandardPixels,
+    average_mirrored,
+    initialise,
+)
 from tests.contracts.tiny import noise
 
 
@@ -138,3 +148,61 @@ def test_features_lie_as_images_do() -> None:
     for pixels in (ScalePixels(), StandardPixels(3)):
         features_NCHW = nn.Conv2d(3, 8, 3)(pixels(torch.from_numpy(noise(2, 8, 8, 3))))
         assert features_NCHW.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_an_identity_convolution_begins_by_handing_on_what_it_is_given() -> None:
+    network = nn.Sequential(IdentityConv2d(3, 8))
+    initialise(network, seed=1)
+    images_NCHW = torch.rand(2, 3, 5, 5)
+    made_NCHW = network(images_NCHW)
+    assert torch.equal(made_NCHW[:, :3], images_NCHW)
+    assert made_NCHW[:, 3:].std() > 0.1
+
+
+def test_features_are_flattened_as_they_lie_with_channels_last() -> None:
+    features_NCHW = torch.arange(2 * 3 * 2 * 2.0).reshape(2, 2, 2, 3).permute(0, 3, 1, 2)
+    flat_NF = FlattenLast()(features_NCHW)
+    assert torch.equal(flat_NF, torch.arange(24.0).reshape(2, 12))
+    assert flat_NF.data_ptr() == features_NCHW.data_ptr(), "it was moved"
+
+
+def test_a_shift_norm_moves_as_one_without_a_scale_whose_shift_has_64_times_the_rate() -> None:
+    ours, theirs = ShiftNorm2d(4), nn.BatchNorm2d(4, momentum=BatchNorm2d.momentum)
+    theirs.weight.requires_grad_(False)
+    with torch.no_grad():
+        ours.bias.copy_(torch.linspace(-0.1, 0.2, 4))
+        theirs.bias.copy_(ours.bias * 8)
+    steps = [torch.optim.SGD([ours.bias], 0.01, 0.9), torch.optim.SGD([theirs.bias], 0.64, 0.9)]
+    for seed in range(3):
+        inputs_NCHW, goals_NCHW = features(seed), features(seed + 9)
+        for norm, step in zip((ours, theirs), steps, strict=True):
+            step.zero_grad()
+            (norm(inputs_NCHW) - goals_NCHW).square().mean().backward()
+            step.step()
+    assert torch.allclose(ours.shift(), theirs.bias, atol=1e-6)
+    assert (theirs.bias - torch.linspace(-0.8, 1.6, 4)).abs().max() > 1
+    assert [name for name, _ in ours.named_parameters()] == ["bias"]
+
+
+def test_a_frozen_shift_norm_stays_as_in_evaluation() -> None:
+    norm = ShiftNorm2d(4)
+    norm.requires_grad_(requires_grad=False)
+    assert not norm.uses_batch
+    assert torch.equal(norm.train()(features()), norm.eval()(features()))
+
+
+def test_mirror_images_count_in_evaluation_alone_and_in_the_graph_that_ships() -> None:
+    plain = nn.Sequential(ScalePixels(), nn.Conv2d(1, 3, 3), ShiftNorm2d(3), nn.Flatten(), nn.Linear(3 * 6 * 4, 5))
+    initialise(plain, 3)
+    both = copy.deepcopy(plain)
+    average_mirrored(both)
+    images_NHWC = noise(4, 8, 6, 1, seed=5)
+    mirrored_NHWC = np.ascontiguousarray(images_NHWC[:, :, ::-1])
+    assert torch.equal(plain.train()(torch.tensor(images_NHWC)), both.train()(torch.tensor(images_NHWC)))
+    plain.eval()
+    expected_NK = (plain(torch.tensor(images_NHWC)) + plain(torch.tensor(mirrored_NHWC))).detach().numpy() / 2
+    session = onnxruntime.InferenceSession(export_onnx(both, 8, 6, 1), providers=["CPUExecutionProvider"])
+    (logits_NK,) = session.run(["logits"], {"images": images_NHWC})
+    np.testing.assert_allclose(logits_NK, expected_NK, atol=1e-5)
+    assert np.abs(logits_NK - plain(torch.tensor(images_NHWC)).detach().numpy()).max() > 1e-3
+    assert list(both.state_dict()) == list(plain.state_dict())

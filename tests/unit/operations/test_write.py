@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from pileus.data.sources.open import open_source
-from pileus.data.write import WriteOptions
+from pileus.data.write import Division, WriteOptions
 from pileus.errors import SourceError, SpecError, UsageError
 from pileus.operations.write import write_source
 from pileus.records import manifest
-from tests.contracts.tiny import write_folder
+from tests.contracts.tiny import write_folder, write_idx
+from tests.servers.web import Site, web_site
 
 _ROOT = Path(__file__).resolve().parents[3]
 
@@ -20,13 +21,36 @@ _ROOT = Path(__file__).resolve().parents[3]
 def test_the_bytes_do_not_depend_on_who_packs(tmp_path: Path) -> None:
     photos = write_folder(tmp_path / "photos")
     contents = []
-    for engine, workers in (("local", 1), ("local", 3), ("fake", 2)):
-        place = tmp_path / f"{engine}-{workers}"
+    for number, (engine, workers, division) in enumerate(
+        (
+            ("local", 1, Division()),
+            ("local", 3, Division(partitions=3, cache=False)),
+            ("fake", 2, Division(cache=False)),
+            ("fake", 2, Division(partitions=2)),
+        )
+    ):
+        place = tmp_path / str(number)
         options = WriteOptions(num_shards=4, resize=(6, 6), encode="jpeg")
-        write_source(open_source(str(photos)), str(place), options=options, engine=engine, workers=workers)
+        source = open_source(str(photos))
+        write_source(source, str(place), options=options, engine=engine, workers=workers, division=division)
         contents.append({path.name: path.read_bytes() for path in place.iterdir()})
-    assert contents[0] == contents[1] == contents[2]
+    assert contents[0] == contents[1] == contents[2] == contents[3]
     assert sum(name.endswith(".tfrecord") for name in contents[0]) == 4
+
+
+@pytest.mark.parametrize("cache", [True, False])
+def test_shards_of_a_remote_source_are_kept_where_a_cache_is_wanted(
+    cache: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PILEUS_CACHE", str(tmp_path / "cache"))
+    first = write_source(open_source(str(write_idx(tmp_path / "idx"))), str(tmp_path / "set"))
+    files = {f"/set/{each.name}": each.read_bytes() for each in (tmp_path / "set").iterdir()}
+    with web_site(Site(files=files)) as served:
+        source = open_source(f"{served.url}/set")
+        options, division = WriteOptions(num_shards=2), Division(cache=cache)
+        again = write_source(source, str(tmp_path / "again"), options=options, engine="fake", division=division)
+    assert again.manifest.fingerprint == first.manifest.fingerprint
+    assert (tmp_path / "cache").exists() is cache
 
 
 def test_a_bad_sample_in_another_process_is_told(tmp_path: Path) -> None:

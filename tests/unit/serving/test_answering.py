@@ -79,6 +79,7 @@ def test_a_batch_of_all_kinds_is_answered_as_the_bundle_answers(bundle_folder: P
     assert document(replies.replies[0])["items"][0]["box"] == [0, 0, 28, 28]
     assert [item["box"][0] for item in document(replies.replies[2])["items"]] == [0, 1, 2]
     tally = replies.tally
+    assert tally.bins == ()
     assert tally.images == sum(tally.verdicts) == sum(tally.confidence) == sum(tally.ink) == 5
 
 

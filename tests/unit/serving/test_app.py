@@ -125,7 +125,7 @@ def test_models(client: httpx.Client, bundle_folder: Path) -> None:
     assert model["input"] == {"kind": "drawing", "height": 28, "width": 28, "channels": 1}
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/v1/feedback", "/v1/predictions", "/v2/health/ready", "/..%2f", "/page"])
+@pytest.mark.parametrize("path", ["/nothing", "/v1/feedback", "/v1/predict/", "/v1/bundles/a/b/c", "/..%2f", "/page"])
 def test_nothing_there(client: httpx.Client, path: str) -> None:
     assert path.split("%")[0].rstrip(".") in problem_of(client.get(path), 404)
 
@@ -316,4 +316,6 @@ def _free_port() -> int:
 def test_a_zipped_body_is_not_unpacked(client: httpx.Client) -> None:
     body = gzip.compress(json.dumps(SEVEN).encode())
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
-    problem_of(client.post("/v1/predict", content=body, headers=headers), 400)
+    response = client.post("/v1/predict", content=body, headers=headers)
+    assert "unpacked" in problem_of(response, 415) and response.headers["accept-encoding"] == "identity"
+    assert client.post("/v1/predict", json=SEVEN, headers={"Content-Encoding": "identity"}).status_code == 200

@@ -12,10 +12,10 @@ from pileus.serving.frames import Kind, Question, Reply
 class Asked:
     """A job and what it was answered with."""
 
-    def __init__(self, number: int = 0, *, due: float = 100.0, num_bytes: int = 1) -> None:
+    def __init__(self, number: int = 0, *, due: float = 100.0, num_bytes: int = 1, weight: int = 1) -> None:
         self.request = Request(Connection(None, Bounds()), 0.0)  # type: ignore[arg-type]  # it is never asked
         self.replies: list[Reply] = []
-        question = Question(Kind.RAW, bytes([number]) * num_bytes)
+        question = Question(Kind.RAW, bytes([number]) * num_bytes, weight=weight)
         self.job = Job(question, self.request, due, lambda job, reply: self.replies.append(reply))
 
 
@@ -38,6 +38,26 @@ def test_a_batch_is_all_that_waits_up_to_the_cap_in_order() -> None:
 def test_a_batch_is_bounded_by_bytes_but_never_empty() -> None:
     queue = queue_of(*(Asked(number, num_bytes=8) for number in range(3)), admission=Admission(max_batch_bytes=10))
     assert [numbers(queue.take(0.0)) for _ in range(2)] == [[0, 1], [2]]
+
+
+def test_a_batch_is_bounded_by_weight_and_what_is_heavier_goes_alone() -> None:
+    queue = queue_of(*(Asked(number, weight=weight) for number, weight in enumerate((1, 2, 2, 9, 1))))
+    assert [numbers(queue.take(0.0)) for _ in range(4)] == [[0, 1], [2], [3], [4]]
+
+
+def test_the_wait_is_that_of_all_weight_that_waits() -> None:
+    queue = Queue(Admission(max_batch=64))
+    queue.expect(64, 0.01)
+    again = Asked(weight=30)
+    for each in (Asked(weight=5), again):
+        queue.join(each.job, 0.0)
+    assert queue.wait_s() == pytest.approx(0.35)
+    taken = queue.take(0.0)
+    assert queue.wait_s() == 0.0
+    queue.join_again(taken)
+    assert queue.wait_s() == pytest.approx(0.35)
+    queue.settle_all(STOPPED)
+    assert queue.wait_s() == 0.0 and len(again.replies) == 1
 
 
 def test_what_is_past_its_deadline_is_told_and_not_taken() -> None:
@@ -159,6 +179,22 @@ def test_the_cost_is_learnt_from_great_batches_only() -> None:
     for _ in range(60):
         queue.learn(8, 0.08)
     assert queue.wait_s() == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_busy_machine_does_not_close_the_queue_for_good() -> None:
+    """What a question costs was driven so high that few are let in; their small batches tell that it was too much."""
+    queue = Queue(Admission(max_batch=64, max_crowd=0))
+    queue.expect(64, 0.02)
+    sizes = []
+    for second in range(60):
+        with pytest.raises(QueueFull):
+            for _ in range(1000):
+                queue.join(Asked().job, float(second))
+        batch = queue.take(float(second))
+        queue.learn(len(batch), 0.001 + 0.0001 * len(batch))
+        sizes.append(len(batch))
+        queue.settle_all(STOPPED)
+    assert sizes[0] < 16 and sizes[-1] == 64
 
 
 def test_a_slow_model_gets_smaller_batches() -> None:

@@ -231,6 +231,7 @@ def test_a_client_that_is_gone_while_it_waits_costs_nothing(gated: GatedBundle) 
                 until_told(kept, b"pileus_queue_images 1")
                 leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
             until_told(kept, b"pileus_connections 2")
+            until_told(kept, b'pileus_requests_total{route="/v1/predict",status="499"} 1')
             gated.sizes.clear()
             gated.gate.set()
             assert Answers().read(first, 1).statuses == [200]

@@ -23,6 +23,7 @@ class Scripted:
     """A link that keeps what it is sent until the test has it answer."""
 
     can_be_killed = True
+    pid = 0
 
     def __init__(self) -> None:
         self.sent: list[Batch] = []
@@ -84,11 +85,11 @@ class Stage:
             await asyncio.sleep(0)
         self.links[number].warm()
 
-    async def ask(self, *names: bytes) -> None:
+    async def ask(self, *names: bytes, weight: int = 1) -> None:
         for name in names:
             request = Request(Connection(None, Bounds()), time.monotonic())  # type: ignore[arg-type]
             self.ledger[name] = []
-            job = Job(Question(Kind.RAW, name), request, time.monotonic() + 30, self._note)
+            job = Job(Question(Kind.RAW, name, weight=weight), request, time.monotonic() + 30, self._note)
             self.crew.submit(job)
         await asyncio.sleep(0)
 
@@ -199,6 +200,19 @@ def test_one_that_speaks_again_is_taken_back_and_a_surplus_let_go() -> None:
         assert stage.links[2].closed and stage.crew.num_ready == 2
         stage.links[2].die()
         assert len(stage.links) == 3
+
+    play(scene)
+
+
+def test_who_has_much_to_do_is_not_silent_so_soon() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ask(b"a", weight=400)  # a question of weight 1 takes a millisecond
+        stage.silence(3.9)
+        assert stage.crew.num_ready == 2
+        stage.silence(4.1)
+        assert stage.crew.num_ready == 1
+        next(link for link in stage.links if link.sent).answer()
+        stage.assert_each_has_its_own_answer()
 
     play(scene)
 

@@ -107,8 +107,15 @@ def test_what_cannot_be_kept(bundle_folder: Path, place: str) -> None:
         assert corrected(client, "unheard-of", "7").status_code == 404
         assert "no class 'x'" in corrected(client, asked, "x").json()["detail"]
         assert "no item 1" in corrected(client, asked, "7", item=1).json()["detail"]
-        for body, status in ((b"{", 400), (b"[]", 422), (b'{"request_id": "a", "item": -1, "label": "7"}', 422)):
-            assert client.post("/v1/feedback", content=body).status_code == status
+        for body, status in (
+            (b"{", 400),
+            (b"[]", 422),
+            (b"[" * 50_000, 422),
+            (b"[" * 50_000, 422),
+            (b'{"request_id": "a", "item": -1, "label": "7"}', 422),
+        ):
+            headers = {"Content-Type": "application/json"}
+            assert client.post("/v1/feedback", content=body, headers=headers).status_code == status
     assert open_store(place).list(FOLDER) == []
 
 

@@ -38,7 +38,7 @@ TO: list[ToPredictor] = [
 FROM: list[FromPredictor] = [
     Ready(8, 0.1, 0.8),
     Unable("no"),
-    Replies(3, [Reply(200, b"x")], 0.5, Tally(1, (1, 0, 0), [0] * 10, [0] * 10)),
+    Replies(3, [Reply(200, b"x")], 0.5, Tally(1, (1, 0, 0), [0] * 10, [0] * 10, 0xABCDEF012345, ([1, 2], [3]))),
 ]
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from pileus.serving.metrics import Counter, Gauge, Histogram, Metric, Slot, Values, info_line, rendered
+from pileus.serving.metrics import Computed, Counter, Gauge, Histogram, Metric, Slot, Values, rendered
 
 
 def bound(slot: Slot) -> Values:
@@ -40,18 +40,33 @@ def test_every_kind_in_the_text_format() -> None:
     ]
 
 
-def test_info() -> None:
-    assert info_line("model_info", "The model.", {"name": 'a "b"\\\n'}).decode().splitlines() == [
+def test_what_is_worked_out_tells_what_is_known() -> None:
+    info, drift = Computed("model_info", "The model.", "name"), Computed("drift", "Drift.", "of")
+    assert info.told({('a "b"\\\n',): 1}).decode().splitlines() == [
         "# HELP model_info The model.",
         "# TYPE model_info gauge",
         'model_info{name="a \\"b\\"\\\\\\n"} 1',
     ]
+    assert drift.told({}) == b"# HELP drift Drift.\n# TYPE drift gauge\n"
+    assert drift.told({("ink",): 0.125, ("mood",): 2}).endswith(b'\ndrift{of="ink"} 0.125\ndrift{of="mood"} 2\n')
+    assert Computed("items", "Items.").told({(): 7}).endswith(b"\nitems 7\n")
 
 
 def test_a_counter_without_labels_starts_at_zero() -> None:
     slot = Slot()
     counter = Counter(slot, "total", "All.")
     assert rendered([counter], [bound(slot)]).endswith(b"\ntotal 0\n")
+
+
+def test_a_counter_of_one_label_starts_at_zero_and_one_of_several_with_what_was_counted() -> None:
+    slot = Slot()
+    one = Counter(slot, "shed", "Shed.", {"cause": ["queue", "memory"]})
+    two = Counter(slot, "asked", "Asked.", {"route": ["/a"], "status": ["200", "404"]})
+    values = bound(slot)
+    two.add("/a", "404")
+    text = rendered([one, two], [values])
+    assert b'shed{cause="queue"} 0\nshed{cause="memory"} 0\n' in text
+    assert text.endswith(b'# TYPE asked counter\nasked{route="/a",status="404"} 1\n')
 
 
 def test_great_counts_keep_their_digits() -> None:

@@ -6,6 +6,7 @@ coordinates: after so many answers, or once a process has been seen; no test wai
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import shutil
@@ -27,8 +28,10 @@ from pileus.bundles import Calibration, load, write_bundle
 from pileus.bundles.export import export_onnx
 from pileus.store import open_store
 from tests.unit.bundles.nets import SmallNet, describe
+from tests.unit.serving.exposition import Samples, assert_no_counter_goes_back, samples_of
 
 WAIT_S = 30
+_LOOK_S = 0.01
 RAW = {"Content-Type": "application/octet-stream"}
 
 
@@ -37,6 +40,7 @@ class Crew:
 
     def __init__(self, process: subprocess.Popen[str], url: str) -> None:
         self.process, self.url = process, url
+        self._told: Samples = {}
 
     def named(self, name: str) -> list[psutil.Process]:
         found = []
@@ -56,11 +60,19 @@ class Crew:
 
     def until(self, come: Callable[[], bool]) -> None:
         while not come():
-            assert self.process.poll() is None
+            self.lives()
+
+    def lives(self) -> None:
+        """It does, also a moment later: who looks again and again leaves the cores to those that are waited for."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            raise AssertionError(f"ended with {self.process.wait(_LOOK_S)}")
 
     def metric(self, sample: str) -> float:
-        lines = httpx.get(f"{self.url}/metrics", timeout=WAIT_S).text.splitlines()
-        return next((float(line.split()[-1]) for line in lines if line.startswith(sample + " ")), 0.0)
+        """0 where it is not told. All that is told is well-formed, and no counter goes back, whatever befalls."""
+        told = samples_of(httpx.get(f"{self.url}/metrics", timeout=WAIT_S).text)
+        assert_no_counter_goes_back(self._told, told)
+        self._told = told
+        return told.get(sample, 0.0)
 
     def until_version(self, wanted: str) -> None:
         """Until the model of this version answers."""
@@ -68,10 +80,10 @@ class Crew:
 
     def until_another_front(self, than: list[psutil.Process]) -> psutil.Process:
         while True:
-            assert self.process.poll() is None
             for front in self.fronts():
                 if front not in than:
                     return front
+            self.lives()
 
 
 @contextmanager
@@ -85,7 +97,8 @@ def crew(bundle_folder: Path, *options: str) -> Iterator[Crew]:
             left = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
             process.kill()
             for child in left:
-                child.kill()
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    child.kill()
             psutil.wait_procs(left, timeout=WAIT_S)
 
 
@@ -194,8 +207,37 @@ def test_a_change_of_model_costs_no_answer(bundle_folder: Path, other_folder: Pa
             server.process.send_signal(signal.SIGHUP)
             server.until_version(load(folder).version)
             ledger.more(50)
+            assert server.metric(f'pileus_model_fronts{{version="{load(folder).version}"}}') == 1
         assert server.metric('pileus_swaps_total{outcome="done"}') == 2
     assert ledger.faults == [] and len(ledger.versions) == 2
+
+
+def test_a_body_that_comes_after_a_change_of_model_is_answered(
+    bundle_folder: Path, other_folder: Path, tmp_path: Path
+) -> None:
+    """By the new model, and before its deadline; a request that asks for the former is told that it has gone."""
+    place = tmp_path / "place"
+    shutil.copytree(bundle_folder, place)
+    pinned = f"/v1/predict?model={load(place).manifest.name}@{load(place).manifest.short_version}"
+    with crew(place) as server:
+        asked = [http.client.HTTPConnection(urlsplit(server.url).netloc, timeout=WAIT_S) for _ in range(2)]
+        for connection, path in zip(asked, ["/v1/predict", pinned], strict=True):
+            connection.putrequest("POST", path)
+            connection.putheader("Content-Type", RAW["Content-Type"])
+            connection.putheader("Content-Length", "784")
+            connection.endheaders()
+        shutil.rmtree(place)
+        shutil.copytree(other_folder, place)
+        server.process.send_signal(signal.SIGHUP)
+        server.until_version(load(other_folder).version)
+        server.until(lambda: server.metric("pileus_predictors") == len(server.predictors()))  # the former's have left
+        for connection in asked:
+            connection.send(bytes(784))
+        answer, refusal = (connection.getresponse() for connection in asked)
+        assert json.load(answer)["model"]["version"] == load(other_folder).version
+        assert refusal.status == 404 and b"there is no model" in refusal.read()
+        for connection in asked:
+            connection.close()
 
 
 @pytest.mark.parametrize("damage", ["manifest.json", "model.onnx"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import re
 import signal
 import subprocess
@@ -25,6 +26,8 @@ from tests.unit.serving.conftest import GatedBundle
 from tests.unit.serving.sockets import LIVE, Answers, connected, everything, posted
 
 ANY_PORT = ServeOptions(port=0)
+BARRED = ("torch", "onnx", "sklearn", "pileus.training", "opentelemetry")
+"""No server imports them, unless traces are asked for."""
 SEVEN = {"strokes": [[[10, 10], [90, 12], [40, 95]]]}
 
 
@@ -128,7 +131,7 @@ from pileus.cli.commands import predict, serve
 from pileus.serving.server import ServeOptions, running
 with running(load({str(bundle_folder)!r}), ServeOptions(port=0)) as url:
     assert httpx.post(url + "/v1/predict", json={SEVEN!r}).status_code == 200
-found = [name for name in sys.modules if name.partition(".")[0] in ("torch", "onnx", "sklearn", "pileus.training")]
+found = [name for name in sys.modules if name.partition(".")[0] in {BARRED}]
 sys.exit(str(found) if found else 0)
 """
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
@@ -167,7 +170,11 @@ def test_requests_are_logged_where_that_is_asked_for(bundle_folder: Path, capsys
         client.post("/v1/predict", json=SEVEN, headers={"X-Request-Id": "mine-1"})
         client.get("/nothing?secret=1")
     first, second = (json.loads(line) for line in capsys.readouterr().err.splitlines())
-    assert set(first) == {"time", "request_id", "method", "path", "status", "ms"}
+    always = {"time", "request_id", "method", "path", "status", "ms"}
+    assert set(first) == always | {"model", "queue_ms", "batch", "compute_ms", "predictor"}
+    assert set(second) == always
+    assert 0 < first["compute_ms"] < first["ms"] and first["batch"] == 1 and first["predictor"] == os.getpid()
+    assert first["model"] == load(bundle_folder).version
     assert (first["request_id"], first["status"], first["path"]) == ("mine-1", 200, "/v1/predict")
     assert (second["method"], second["status"], second["path"]) == ("GET", 404, "/nothing")
 

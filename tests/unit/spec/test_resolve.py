@@ -96,6 +96,12 @@ def test_what_is_averaged_once_cannot_stop_early() -> None:
             resolved(*once, pair)
 
 
+def test_mirror_images_are_asked_about_where_they_are_learnt() -> None:
+    assert resolved("average_mirrored=true", "augment.flip=0.5").average_mirrored
+    with pytest.raises(SpecError, match=r"set augment\.flip=0\.5 or average_mirrored=false"):
+        resolved("average_mirrored=true")
+
+
 def test_single_has_one_worker() -> None:
     with pytest.raises(SpecError, match="'single' has one worker"):
         resolved("strategy.name=single", "workers=2")

@@ -31,6 +31,7 @@ class NotingSeat:
     """A seat that nothing sits on: it notes the signals."""
 
     rank = 1
+    local_rank = 1
     cores = 1
     stop_asked = False
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pileus.spec.resolve import resolve
-from pileus.training import lanes as lanes_module
+from pileus.training import device as device_module
 from pileus.training.gradient import Computes
 from pileus.training.lanes import Lanes
 from pileus.training.layout import aligned_zeros
@@ -29,7 +29,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
             sizes.append(size)
         return aligned_zeros(size)
 
-    monkeypatch.setattr(lanes_module, "aligned_zeros", counted)
+    monkeypatch.setattr(device_module, "aligned_zeros", counted)
     return sizes
 
 
@@ -39,6 +39,7 @@ def test_one_lane_has_a_vector_for_each_level_of_the_tree_at_most(num_leaves: in
         into[:] = index
 
     lanes = Lanes(SPEC, Problem((8, 8, 1), 10), 1)
+    made.clear()
     for _ in range(2):
         sums = lanes.sums((0, num_leaves), num_leaves, leaf, 8)
         np.testing.assert_array_equal(sums[0, num_leaves], num_leaves * (num_leaves - 1) / 2)
@@ -62,6 +63,7 @@ def test_a_lane_that_hangs_behind_costs_its_own_levels_alone(num_lanes: int, num
             others_done.set()
 
     lanes = Lanes(SPEC, Problem((8, 8, 1), 10), num_lanes)
+    made.clear()
     try:
         sums = lanes.sums((0, num_leaves), num_leaves, leaf, 8)
     finally:

@@ -20,8 +20,8 @@ def test_adopted_networks_share_the_vector() -> None:
     one, other = build("mnist_cnn", (10, 10, 1), 3, 0), build("mnist_cnn", (10, 10, 1), 3, 1)
     layout = Layout.of(one)
     flat = gather(one, layout)
-    adopt(one, layout, flat)
-    adopt(other, layout, flat)
+    for network in (one, other):
+        adopt(network, layout, torch.from_numpy(flat))
     images = torch.zeros((2, 10, 10, 1), dtype=torch.uint8)
     assert torch.equal(one(images), other(images))
     flat += 1

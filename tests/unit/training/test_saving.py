@@ -26,7 +26,7 @@ from pileus.training.taken import Pending
 class Bench:
     """A seat that only keeps and hears."""
 
-    rank, cores, stop_asked = 0, 1, False
+    rank, local_rank, cores, stop_asked = 0, 0, 1, False
 
     def __init__(self) -> None:
         self.content: bytes | None = None

@@ -13,17 +13,16 @@ from pathlib import Path
 
 import msgspec
 
+from pileus.bench.portion import Portion, known
 from pileus.bench.reading import cold
 from pileus.bench.reading.design import Factors
 from pileus.bench.reading.files import file_sizes, is_written, write_files
 from pileus.bench.reading.opening import WrittenSet
 from pileus.data.options import WriteOptions
 from pileus.data.ports import Encoded, Sample, Source, Split
-from pileus.data.sources.files import FileSource
 from pileus.machine import count_cores
 from pileus.operations.write import write_source
 from pileus.records.read import open_records
-from pileus.spec.preprocessing import Preprocessing
 from pileus.spec.values import canonical_json, digest
 from pileus.store import open_store
 
@@ -32,46 +31,22 @@ Tell = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Taken:
-    """So many samples of a source, all to train on."""
-
-    source: Source
-    count: int
-
-    @property
-    def kind(self) -> str:
-        return self.source.kind
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        return self.source.classes
-
-    @property
-    def preprocessing(self) -> Preprocessing | None:
-        return self.source.preprocessing
+class Taken(Portion):
+    """All to train on; of a smaller source, round and round."""
 
     @property
     def fingerprint(self) -> str:
         return digest(canonical_json([known(self.source), self.count]))
 
-    def __len__(self) -> int:
-        return self.count
-
     def __getitem__(self, index: int) -> Sample:
-        """Evenly spread over a larger source; round and round a smaller one."""
-        if not 0 <= index < self.count:
-            raise IndexError(f"sample {index} of {self.count}")
         available = len(self.source)
         if self.count <= available:
-            return self.source[index * available // self.count]._replace(split=Split.TRAIN)
+            return super().__getitem__(index)._replace(split=Split.TRAIN)
+        if not 0 <= index < self.count:
+            raise IndexError(f"sample {index} of {self.count}")
         copy, place = divmod(index, available)
         sample = self.source[place]
         return sample._replace(id=f"{sample.id}~{copy}", split=Split.TRAIN)
-
-
-def known(source: Source) -> str:
-    """What a source is known by, without reading all its files."""
-    return source.outline if isinstance(source, FileSource) else source.fingerprint
 
 
 def write_set(source: Source, factors: Factors, pixels: int, folder: Path, progress: Tell) -> WrittenSet:

@@ -7,7 +7,9 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from pileus.bench.folder import WORK, Watch, alone_in, begin, duration, environment_of
+from pileus.bench.course import under_way
+from pileus.bench.folder import WORK, Watch, duration, environment_of
+from pileus.bench.portion import known
 from pileus.bench.process import run_process, told
 from pileus.bench.reading.analysis import Analysis, Measured, analyse
 from pileus.bench.reading.ceilings import SetName, Sets, measure_ceilings
@@ -16,11 +18,9 @@ from pileus.bench.reading.opening import WrittenSet
 from pileus.bench.reading.report import StudyContent, write_record
 from pileus.bench.reading.request import Request, command_of, usual_for
 from pileus.bench.reading.results import Done, Results
-from pileus.bench.reading.sets import copy_set, delete_set, known, write_set
+from pileus.bench.reading.sets import copy_set, delete_set, write_set
 from pileus.bench.reading.trial import Outcome, Task
 from pileus.data.ports import Source
-from pileus.errors import Interrupted
-from pileus.operations.signals import stop_requests
 from pileus.spec.values import Spec
 
 _RESULTS = "results.csv"
@@ -50,20 +50,9 @@ def run_study(request: Request, source: Source, out: Path, watch: Watch) -> Stud
     """
     trials = all_trials(request.factors)
     plan = Plan(request=request.told(), fingerprint=known(source), trials=tuple(trials))
-    out.mkdir(parents=True, exist_ok=True)
     results = Results(out / _RESULTS)
-    with alone_in(out), stop_requests() as stopped:
-        begin(plan, out)
-        try:
-            with stopped.at_once():
-                study = _run(_Run(request, out, results, trials, watch), source)
-        except KeyboardInterrupt as error:
-            done = len(results.load(trials))
-            raise Interrupted(
-                f"{stopped.reason or 'Ctrl-C'}: stopped after {done} of {len(trials)} trials, which are kept; go on:\n"
-                f"{command_of(request, str(out))}"
-            ) from error
-    return study
+    with under_way(plan, trials, results, out, command_of(request, str(out))):
+        return _run(_Run(request, out, results, trials, watch), source)
 
 
 class _Run(NamedTuple):

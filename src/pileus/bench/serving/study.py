@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from pileus.bench.folder import WORK, Watch, alone_in, begin, duration, environment_of
+from pileus.bench.course import under_way
+from pileus.bench.folder import WORK, Watch, duration, environment_of
 from pileus.bench.process import told
 from pileus.bench.results import Results
 from pileus.bench.serving.analysis import analyse
@@ -16,10 +17,9 @@ from pileus.bench.serving.report import StudyContent, write_record
 from pileus.bench.serving.trial import Done, Setting, run_trial
 from pileus.bundles import load
 from pileus.data.sources.open import open_source
-from pileus.errors import Interrupted, NotFound, WorkFailed
+from pileus.errors import NotFound, WorkFailed
 from pileus.operations.demo import train_demo
 from pileus.operations.observer import Silent
-from pileus.operations.signals import stop_requests
 from pileus.spec.values import Spec
 from pileus.store import open_store
 
@@ -61,19 +61,9 @@ def run_study(request: Request, out: Path, watch: Watch) -> Study:
     trials = all_trials(request)
     version = load(request.bundle).manifest.version if request.bundle else None
     run = _Run(request, trials, out, Results(out / _RESULTS, Done), watch)
-    out.mkdir(parents=True, exist_ok=True)
-    with alone_in(out), stop_requests() as stopped:
-        begin(Plan(request=request.told(), version=version, trials=tuple(trials)), out)
-        try:
-            with stopped.at_once():
-                study = _run(run)
-        except KeyboardInterrupt as error:
-            done = len(run.results.load(trials))
-            raise Interrupted(
-                f"{stopped.reason or 'Ctrl-C'}: stopped after {done} of {len(trials)} trials, which are kept; "
-                f"go on:\n{request.command(str(out))}"
-            ) from error
-    return study
+    plan = Plan(request=request.told(), version=version, trials=tuple(trials))
+    with under_way(plan, trials, run.results, out, request.command(str(out))):
+        return _run(run)
 
 
 def _run(run: _Run) -> Study:

@@ -20,7 +20,7 @@ from pileus.engines.connect import connect
 from pileus.errors import SpecError
 from pileus.recipes.load import load_recipe, recipe_names
 from pileus.spec.reading import Count
-from pileus.spec.resolve import did_you_mean, parse_setting, resolve
+from pileus.spec.resolve import did_you_mean, parse_setting, resolve, split_engine
 from pileus.spec.run import RunSpec, Strategy
 from pileus.spec.values import Spec
 
@@ -180,6 +180,7 @@ def spec_of(model: str, strategy: str, workers: int, request: Request) -> RunSpe
     alone, and a gang that loses a worker is not started again.
     """
     base = _recipe_of(model)
+    engine, address = split_engine(request.engine)
     settings: list[tuple[tuple[str, ...], Any]] = [
         (("epochs",), MAX_EPOCHS),
         (("optimizer", "lr"), 1e-4),
@@ -189,7 +190,8 @@ def spec_of(model: str, strategy: str, workers: int, request: Request) -> RunSpe
         (("checkpoints", "every_epochs"), MAX_EPOCHS),
         (("checkpoints", "every_s"), None),
         (("checkpoints", "keep_best"), False),
-        (("engine", "name"), request.engine),
+        (("engine", "name"), engine),
+        (("engine", "address"), address),
         (("engine", "max_restarts"), 0),
         (("workers",), workers),
         (("data", "source"), request.source),
@@ -213,7 +215,7 @@ def _recipe_of(model: str) -> Mapping[str, Any]:
 
 
 def _check_engine(spec: RunSpec) -> None:
-    engine = connect(spec.engine.name)
+    engine = connect(spec.engine.name, address=spec.engine.address)
     try:
         known = engine.capabilities.strategies
     finally:

@@ -6,11 +6,11 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-import msgspec
-
-from pileus.bench.folder import WORK, Watch, alone_in, begin, duration, environment_of
+from pileus.bench.course import under_way
+from pileus.bench.folder import WORK, Watch, duration, environment_of
+from pileus.bench.portion import known, reading
 from pileus.bench.process import run_process, told
-from pileus.bench.reading.sets import Taken, known
+from pileus.bench.reading.sets import Taken
 from pileus.bench.results import Results
 from pileus.bench.training.analysis import analyse
 from pileus.bench.training.design import Contender, Design, Request, Skipped, Trial, design_of
@@ -18,9 +18,7 @@ from pileus.bench.training.report import StudyContent, write_record
 from pileus.bench.training.results import Done
 from pileus.bench.training.trial import Outcome, Task
 from pileus.data.ports import Source
-from pileus.errors import Interrupted
 from pileus.machine import count_cores
-from pileus.operations.signals import stop_requests
 from pileus.operations.write import write_source
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec
@@ -63,24 +61,13 @@ def run_study(request: Request, source: Source, out: Path, watch: Watch) -> Stud
     """
     design = design_of(request)
     run = _Run(request, design, out, Results(out / _RESULTS, Done), watch)
-    out.mkdir(parents=True, exist_ok=True)
-    with alone_in(out), stop_requests() as stopped:
-        begin(_plan(run, source), out)
-        try:
-            with stopped.at_once():
-                study = _run(run, source)
-        except KeyboardInterrupt as error:
-            done = len(run.results.load(design.trials))
-            raise Interrupted(
-                f"{stopped.reason or 'Ctrl-C'}: stopped after {done} of {len(design.trials)} trials, which are kept; "
-                f"go on:\n{request.command(str(out))}"
-            ) from error
-    return study
+    with under_way(_plan(run, source), design.trials, run.results, out, request.command(str(out))):
+        return _run(run, source)
 
 
 def _plan(run: _Run, source: Source) -> Plan:
     request = run.request.told()
-    specs = {contender.label: _with_source(spec, request.source) for contender, spec in run.design.specs.items()}
+    specs = {contender.label: reading(spec, request.source) for contender, spec in run.design.specs.items()}
     return Plan(
         request=request,
         fingerprint=known(source),
@@ -143,7 +130,7 @@ def _tried(run: _Run, trial: Trial, sets: dict[int, str]) -> Done:
     runs = run.out / WORK / "runs"
     runs.mkdir(exist_ok=True)
     task = Task(
-        spec=_with_source(spec, uri),
+        spec=reading(spec, uri),
         records_uri=uri,
         folder=str(runs.resolve()),
         seconds=run.request.seconds,
@@ -168,10 +155,6 @@ def cores_of_worker(request: Request) -> int:
 
 def _num_samples(request: Request, spec: RunSpec) -> int:
     return request.steps * spec.batch_size
-
-
-def _with_source(spec: RunSpec, source: str) -> RunSpec:
-    return msgspec.structs.replace(spec, data=msgspec.structs.replace(spec.data, source=source))
 
 
 def _line(done: Done) -> str:

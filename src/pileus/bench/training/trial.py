@@ -125,7 +125,7 @@ def measure(task: Task) -> Outcome:
     requests = StopRequests()
     counted = _Counted(task.seconds, requests)
     with tempfile.TemporaryDirectory(dir=task.folder) as folder:
-        engine = connect(spec.engine.name, cores=task.cores * spec.workers)
+        engine = connect(spec.engine.name, address=spec.engine.address, cores=task.cores * spec.workers)
         with contextlib.closing(engine):
             watched = Watched(engine, time.monotonic() + MAX_DEADLINE_S, counted.hear)
             state = _driven(RunDirectory(open_store(Path(folder) / "run")), spec, records, watched, requests)

@@ -35,7 +35,7 @@ from pileus.bench.training.design import design_of as training_design_of
 from pileus.bench.training.findings import bytes_told, rate_told, ratio_told
 from pileus.bench.training.findings import findings as findings_of_training
 from pileus.bench.training.report import figures_document as training_document
-from pileus.cli.commands import bench_serving
+from pileus.cli.commands import bench_engines, bench_fingerprints, bench_serving
 from pileus.cli.console import Console
 from pileus.cli.numbers import number
 from pileus.data.sources.open import open_source
@@ -85,7 +85,9 @@ _seconds, _latency = number(float, 0.1, MAX_DEADLINE_S), number(float, 0.0, MAX_
 
 def register(commands: Commands) -> None:
     parser = commands.add_parser("bench", description="Measure, and write a record folder.")
-    studies = parser.add_subparsers(dest="study", required=True, metavar="reading|training|serving")
+    studies = parser.add_subparsers(
+        dest="study", required=True, metavar="reading|training|serving|engines|fingerprints"
+    )
     reading = studies.add_parser("reading", description="The throughput study of reading.", epilog=_EPILOG)
     reading.add_argument("source", metavar="SOURCE", help="labelled images, as `pileus data show` takes them")
     reading.add_argument("--out", metavar="DIR", help="folder of the record (bench/reading-DATE-TIME)")
@@ -97,6 +99,8 @@ def register(commands: Commands) -> None:
     reading.set_defaults(call=reading_call)
     _register_training(studies)
     bench_serving.register(studies)
+    bench_engines.register(studies)
+    bench_fingerprints.register(studies)
 
 
 def _add_levels(reading: argparse.ArgumentParser) -> None:
@@ -124,7 +128,7 @@ def _register_training(studies: Commands) -> None:
     parser.add_argument("--model", nargs="+", metavar="M", help="recipes by name or file (one that suits the pictures)")
     parser.add_argument("--strategies", nargs="+", choices=names, metavar="S", default=names, help=", ".join(names))
     parser.add_argument("--workers", nargs="+", type=_count, metavar="N", help="numbers of workers (1, and one a core)")
-    parser.add_argument("--engine", metavar="NAME", default="local", help="where workers live (local)")
+    parser.add_argument("--engine", metavar="NAME[@ADDRESS]", default="local", help="where workers live (local)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="set one value of every spec")
     parser.add_argument("--steps", type=_count, metavar="N", default=32, help="batches of an epoch (32)")
     parser.add_argument("--seconds", type=_counted_s, metavar="S", default=5.0, help="counted in a trial, at least (5)")

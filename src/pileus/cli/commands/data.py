@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import re
 import shlex
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 
 from pileus.cli.console import Console
 from pileus.cli.data_output import (
     aligned,
     damage_document,
+    division_told,
     feature_document,
     feature_rows,
     plural,
@@ -27,7 +30,8 @@ from pileus.data.sources.ports import ListedSource
 from pileus.data.sources.tfrecord import ImageFeatures, TFRecordSource
 from pileus.data.sources.tfrecord_files import find_files, survey_tfrecords
 from pileus.data.summary import summarise
-from pileus.data.write import WriteOptions
+from pileus.data.write import Division, WriteOptions
+from pileus.engines.ports import Engine
 from pileus.errors import SourceError, UsageError
 from pileus.machine import count_cores
 from pileus.operations.write import write_source
@@ -50,13 +54,21 @@ examples:
   pileus data write path/to/mnist records/mnist --validation 0.1
   pileus data write path/to/photos records/photos --resize 64x64 --shard-size 256MB
   pileus data write path/to/photos records/small --num-shards 8 --resize 224x224 --encode jpeg --quality 90
+  pileus data write path/to/photos records/photos --engine ray --processes 4 --shard-size 16MB --partitions 16
 
 --encode says how images are stored: auto: JPEG files as they are, all else as pixels; keep: every file as
 it is; raw: pixels; jpeg, png: as such files, those that are so already as they are (jpeg with --quality: anew).
 Of JPEG files that stay as they are, head and end are looked at; --check decode looks at every pixel.
 
-The bytes written do not depend on --engine and --processes. A write that was interrupted leaves nothing that reads as a
-record set; run again, it keeps the shards that are whole. A write of what DEST already holds does nothing."""
+A partition is what a worker packs as one task: a whole number of shards in a row. Many let the slower workers do fewer;
+few cost fewer tasks, each of which needs SOURCE open: a listing of files, the index of a record set, or all images of
+idx files and CIFAR batches, which are sent along. By --cache a worker keeps that, in memory, from its first partition
+to its last, and shards of a remote record set on its disk (PILEUS_CACHE); --no-cache, where either is short. Pictures
+in folders, manifests and TFRecord files are not kept: each partition reads its own, once.
+
+The bytes written do not depend on --engine, --processes, --partitions and --cache. A write that was interrupted leaves
+nothing that reads as a record set; run again, it keeps the shards that are whole. A write of what DEST already holds
+does nothing."""
 
 _VERIFY_EPILOG = """example:
   pileus data verify records/mnist
@@ -92,8 +104,16 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     write.add_argument("source", metavar="SOURCE", help="labelled images, see below")
     write.add_argument("dest", metavar="DEST", help="folder or URI of the record set; new, empty or equal")
     _add_kind(write)
-    write.add_argument("--engine", metavar="E", default="local", help="where shards are packed (local: this machine)")
+    write.add_argument(
+        "--engine",
+        metavar="E",
+        default="local",
+        help="where shards are packed; as of `train`",
+    )
     write.add_argument("--processes", metavar="N", type=int, help="workers that pack shards (all usable cores)")
+    write.add_argument("--partitions", metavar="N", type=int, help="tasks to pack the shards in (as many as shards)")
+    keeping = argparse.BooleanOptionalAction
+    write.add_argument("--cache", action=keeping, help="whether workers keep SOURCE for their next partitions (yes)")
     size = write.add_mutually_exclusive_group()
     size.add_argument("--shard-size", metavar="BYTES", default="64MB", help="size of a shard (64MB); KB, MB, GB")
     size.add_argument("--num-shards", metavar="N", type=int, help="number of shards, in place of their size")
@@ -105,6 +125,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     write.add_argument("--encode", choices=ENCODES, default="auto", help="how images are stored, see below (auto)")
     write.add_argument("--quality", metavar="Q", type=int, help="of JPEG, 1 to 100, with --encode jpeg (90)")
     write.add_argument("--check", choices=CHECKS, default="head", help="of JPEG files that stay as they are (head)")
+    write.add_argument("--report", metavar="FILE", help="a page to make, .html: what workers and hosts used meanwhile")
     write.set_defaults(call=write_call)
     verify = actions.add_parser("verify", description="Look for damage in a record set.", epilog=_VERIFY_EPILOG)
     verify.add_argument("dest", metavar="DEST", help="folder or URI of the record set")
@@ -149,16 +170,29 @@ def write_call(args: argparse.Namespace, console: Console) -> int:
         check=args.check,
     )
     processes = count_cores().usable if args.processes is None else args.processes
+    division = Division(partitions=args.partitions, cache=args.cache is not False)
     source = _opened(args)
     console.say(f"{args.source}: {len(source):,} images in {len(source.classes)} classes ({source.kind})")
     if isinstance(source, TFRecordSource):
         console.say(f"pictures from {source.chosen.image}, labels from {source.chosen.label}")
-    with console.progress("writing", "images") as progress:
+    with console.progress("writing", "images") as progress, _engine(args) as engine:
         summary = write_source(
-            source, args.dest, options=options, engine=args.engine, workers=processes, progress=progress
+            source, args.dest, options=options, engine=engine, workers=processes, division=division, progress=progress
         )
+    if args.report is not None:
+        console.say(f"what it used: {args.report}")
+    for line in division_told(summary, args.partitions, args.cache, processes):
+        console.say(line)
     console.result(written_document(summary), written_text(summary, args.dest))
     return 0
+
+
+def _engine(args: argparse.Namespace) -> AbstractContextManager[str | Engine]:
+    if args.report is None:
+        return nullcontext(args.engine)
+    from pileus.operations.usage import watched_write  # noqa: PLC0415 - draws, by the extra train
+
+    return watched_write(args.engine, Path(args.report).expanduser(), args.dest)
 
 
 def verify_call(args: argparse.Namespace, console: Console) -> int:

@@ -35,6 +35,7 @@ _EPILOG = """examples:
   pileus doctor --json     the same for a program
   pileus doctor --faults local                             kill, cut, stop, damage: every trial, some minutes
   pileus doctor --faults local --only worker-killed nan    these trials alone
+  pileus doctor --faults ray@127.0.0.1:6379                on a cluster that is there; `ray` alone: on one of our own
 
 Exit code 0: every command can start (a missing extra only rules out the commands that it names), every trial passed;
 1: something that every command needs is broken, or a trial was not passed.
@@ -62,7 +63,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Look at the machine and the installation; say what each lack costs.",
         epilog=_EPILOG.format(trials=_wrapped([scenario.name for scenario in SCENARIOS])),
     )
-    parser.add_argument("--faults", metavar="ENGINE", help="hold the trials of this engine under faults")
+    parser.add_argument("--faults", metavar="ENGINE[@ADDRESS]", help="hold the trials of this engine under faults")
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="with --faults: these trials alone")
     parser.set_defaults(call=call)
 
@@ -96,7 +97,9 @@ def _look_at_machine(environment: Environment) -> Iterable[Finding]:
     yield Finding(name="processor", state="ok", detail=f"{environment.processor}: {abilities}")
     if environment.gpus:
         told = "; ".join(f"{gpu.name}, {_told_bytes(gpu.memory_bytes)}" for gpu in environment.gpus)
-        yield Finding(name="GPU", state="ok", detail=told)
+        built = environment.libraries.get("torch", "").partition("+")[2]
+        use = "torch here is built for processors alone" if built == "cpu" else "train on it by --device cuda"
+        yield Finding(name="GPU", state="lacking" if built == "cpu" else "ok", detail=f"{told}; {use}")
     else:
         yield Finding(name="GPU", state="lacking", detail="none found; training runs on the processor")
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from pileus.cli.console import Console
 from pileus.errors import UsageError
 from pileus.measure.classification import Classification, most_confused, shortened
-from pileus.operations.evaluate import Evaluation, evaluate, evaluation_report, told_split
+from pileus.operations.evaluate import Evaluation, Rejection, evaluate, evaluation_report, told_split
 from pileus.store import open_store
 
 _EPILOG = """examples:
@@ -74,6 +74,7 @@ def _document(evaluation: Evaluation, page: Path | None) -> dict[str, Any]:
         **measured,
         "classes": evaluation.measured.classes,
         "confusion": confusion,
+        "rejection": msgspec.to_builtins(evaluation.rejection),
         "model": {
             "name": evaluation.manifest.name,
             "version": evaluation.manifest.short_version,
@@ -102,6 +103,7 @@ def _shown(evaluation: Evaluation) -> RenderableType:
         "accuracy": f"{measured.accuracy:.2%} (95 % interval {low:.2%} to {high:.2%})",
         "truth": first,
         "calibration": f"error {measured.ece:.2%}, log loss {measured.log_loss:.4f} nats",
+        "rejected": _told_rejection(evaluation.rejection),
     }
     lines = [Text.assemble((f"{name:<13}", "dim"), value) for name, value in told.items() if value]
     parts: list[RenderableType] = [*lines, Text(), _classes(measured), Text()]
@@ -110,6 +112,13 @@ def _shown(evaluation: Evaluation) -> RenderableType:
     else:
         parts.append(_pairs(measured))
     return Group(*parts)
+
+
+def _told_rejection(rejection: Rejection | None) -> str:
+    if rejection is None:
+        return ""
+    of_none = f", {rejection.none_rejected:.2%} of {rejection.num_none:,} of none" if rejection.num_none else ""
+    return f"{rejection.false_rejects:.2%} of these{of_none}"
 
 
 def _classes(measured: Classification) -> Table:

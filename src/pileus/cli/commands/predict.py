@@ -16,7 +16,7 @@ from pileus.errors import UsageError
 from pileus.preprocessing.files import MAX_PIXELS
 from pileus.preprocessing.lattice import Candidate
 from pileus.serving.answers import Refusal
-from pileus.serving.predictions import Found, as_json, found
+from pileus.serving.predictions import Asked, Found, as_json, found
 from pileus.serving.requests import PICTURES, STROKES, Limits, candidates_of
 from pileus.spec.preprocessing import Drawing, Preprocessing
 
@@ -47,8 +47,8 @@ def predict(args: argparse.Namespace, console: Console) -> int:
     with console.progress("predicting", "files") as report:
         for start in range(0, len(args.files), _AT_ONCE):
             names = args.files[start : start + _AT_ONCE]
-            asked = [_candidates(Path(name), bundle.manifest.preprocessing) for name in names]
-            answers += zip(names, found(bundle, asked), strict=True)
+            asked: list[Asked] = [_candidates(Path(name), bundle.manifest.preprocessing) for name in names]
+            answers += zip(names, found(bundle, asked).answers, strict=True)
             report(len(answers), len(args.files))
     console.result([_document(bundle, name, answer) for name, answer in answers], _table(answers))
     return 0
@@ -85,7 +85,7 @@ def _table(answers: list[tuple[str, list[Found]]]) -> Table:
     """A line an item."""
     table = Table(Column("file", overflow="fold"), "answer", "confidence", "verdict", box=None, pad_edge=False)
     for name, answer in answers:
-        for number, (prediction, _) in enumerate(answer):
+        for number, (prediction, *_) in enumerate(answer):
             shown = name if number == 0 else ""
             table.add_row(shown, prediction.label or "-", f"{prediction.confidence:.1%}", prediction.verdict)
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -13,7 +14,7 @@ from pileus.cli.in_cluster import driven
 from pileus.cli.runs_output import BarObserver, counted, human_result, told_difference
 from pileus.engines.cluster.environment import read_cluster
 from pileus.engines.ports import Engine
-from pileus.errors import Damaged
+from pileus.errors import Damaged, UsageError
 from pileus.operations.compare import compare_runs
 from pileus.operations.runs import (
     Check,
@@ -23,7 +24,6 @@ from pileus.operations.runs import (
     list_runs,
     verify_run,
 )
-from pileus.operations.train import resize, resume
 from pileus.store import plain_place
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ _EPILOG = """examples:
   pileus runs resume RUN --workers 4           go on, here with four workers: the weights are the same
   pileus runs resize RUN --workers 8           have a run under way go on with eight: the weights are the same
   pileus runs compare RUN RUN                  what differs, and the first step after which the weights do
+  pileus runs plot RUN                         a page of what its workers and hosts use, also while it trains
   pileus runs verify RUN                       checkpoints, bundle, and that each sample was taken once an epoch
 
 RUN is a name in --runs (default: runs), or the path or URI of a run."""
@@ -57,14 +58,18 @@ def register(commands: Commands) -> None:
         ("resize", _resize, "have a run under way go on with another number of workers", 1),
         ("compare", _compare, "where two runs part ways", 2),
         ("verify", _verify, "check checkpoints, ledger and bundle", 1),
+        ("plot", _plot, "draw what a run's workers and hosts use: processor, memory, network, disks", 1),
     ):
         verb = verbs.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
         if num_runs:
             verb.add_argument("run", metavar="RUN", nargs=num_runs, help="a run's name, path or URI")
         verb.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: runs)")
         if name == "resume":
-            verb.add_argument("--engine", metavar="NAME", help="another engine than before")
+            verb.add_argument("--engine", metavar="NAME[@ADDRESS]", help="another engine than before")
             verb.add_argument("--workers", type=int, metavar="N", help="another number of workers")
+            verb.add_argument("--device", metavar="NAME", help="another device than before: cpu, cuda, auto")
+        elif name == "plot":
+            verb.add_argument("--out", metavar="FILE", help="where the page goes (usage.html in the run)")
         elif name == "resize":
             verb.add_argument("--workers", type=int, metavar="N", required=True, help="the new number of workers")
         verb.set_defaults(call=call)
@@ -103,20 +108,27 @@ def _show(args: argparse.Namespace, console: Console) -> int:
 def _resume(args: argparse.Namespace, console: Console) -> int:
     directory = find_run(args.run[0], args.runs)
     if (args.engine or directory.plan().spec.engine.name) != "cluster":
-        return _resumed(console, directory.uri, args.engine, args.workers)
+        return _resumed(console, directory.uri, args, args.engine, args.workers)
     cluster = read_cluster()
     with driven(cluster) as engine:
-        return _resumed(console, directory.uri, engine, args.workers or len(cluster.workers))
+        return _resumed(console, directory.uri, args, engine, args.workers or len(cluster.workers))
 
 
-def _resumed(console: Console, uri: str, engine: str | Engine | None, workers: int | None) -> int:
+def _resumed(
+    console: Console, uri: str, args: argparse.Namespace, engine: str | Engine | None, workers: int | None
+) -> int:
+    from pileus.operations.train import resume  # noqa: PLC0415 - only what trains needs torch
+
     with console.progress("training", "images") as report:
-        result = resume(uri, engine=engine, workers=workers, observer=BarObserver(console, report))
+        observer = BarObserver(console, report)
+        result = resume(uri, engine=engine, workers=workers, device=args.device, observer=observer)
     console.result(result, human_result(result))
     return 0
 
 
 def _resize(args: argparse.Namespace, console: Console) -> int:
+    from pileus.operations.train import resize  # noqa: PLC0415 - only what trains needs torch
+
     directory = find_run(args.run[0], args.runs)
     resized = resize(directory, args.workers)
     show = f"pileus runs show {shlex.quote(directory.place)}"
@@ -135,6 +147,24 @@ def _verify(args: argparse.Namespace, console: Console) -> int:
     check = verify_run(find_run(args.run[0], args.runs))
     console.result(check, _told_check(check))
     return Damaged.exit_code if check.faults else 0
+
+
+def _plot(args: argparse.Namespace, console: Console) -> int:
+    from pileus.operations.usage import PAGE_KEY, usage_page  # noqa: PLC0415 - draws, by the extra train
+
+    directory = find_run(args.run[0], args.runs)
+    page = usage_page(directory)
+    if args.out is None:
+        directory.store.put(PAGE_KEY, page.encode())
+        place = f"{directory.place}/{PAGE_KEY}"
+    else:
+        place = args.out
+        try:
+            Path(place).expanduser().write_text(page, encoding="utf-8")
+        except OSError as error:
+            raise UsageError(f"{place} cannot be written ({error.strerror or error}); name another --out.") from error
+    console.result({"page": place}, f"drawn: {place}")
+    return 0
 
 
 def _told_check(check: Check) -> str:

@@ -1,4 +1,4 @@
-"""`pileus serve`: a run or a bundle behind the page and the API."""
+"""`pileus serve`: a run, a bundle or a registry behind the page and the API."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from pileus.serving.options import ServeOptions
 _EPILOG = """examples:
   pileus serve digits                          the bundle of a run, at http://127.0.0.1:8000
   pileus serve runs/digits/bundle --port 0     any free port; the address is printed when the model is warm
+  pileus serve shared/digits --feedback kept   the production of a registry, and what is promoted there later
   PILEUS_API_KEY=... pileus serve digits --host 0.0.0.0 --processes 4
 
 Ask it:
@@ -22,7 +23,10 @@ Ask it:
 
 Beyond this machine a key is required (in the environment as PILEUS_API_KEY, sent as Authorization: Bearer KEY),
 unless --allow-anonymous is given. SIGTERM and Ctrl-C let running requests finish first; SIGHUP reads the bundle
-again and changes to it without failing a request; SIGUSR2 restarts the processes one after another."""
+again and changes to it without failing a request, which a registry needs no signal for (pileus registry --help);
+SIGUSR2 restarts the processes one after another.
+
+Watch it by Prometheus at /metrics, by --log-requests and by --traces; docs/monitoring.md has a dashboard and alerts."""
 
 
 def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -32,7 +36,8 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="Answer drawings and pictures with a trained model: a page for people, an API for programs.",
         epilog=_EPILOG,
     )
-    parser.add_argument("place", metavar="RUN|BUNDLE", help="a run's name, or the path or URI of a run or a bundle")
+    place = "a run's name, or the path or URI of a run, a bundle or a registry"
+    parser.add_argument("place", metavar="RUN|BUNDLE|REGISTRY", help=place)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="0 finds a free one (default: %(default)s)")
     parser.add_argument("--allow-anonymous", action="store_true", help="ask nobody for a key")
@@ -54,7 +59,19 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         metavar="PLACE",
         help="folder or URI that keeps corrections of answers, which `pileus train --data PLACE` learns from",
     )
+    parser.add_argument(
+        "--shadow-share",
+        type=float,
+        default=0.1,
+        metavar="F",
+        help="of what is answered, how much a registry's shadow is asked too (default: %(default)s)",
+    )
     parser.add_argument("--log-requests", action="store_true", help="one line of JSON a request, on the standard error")
+    parser.add_argument(
+        "--traces",
+        action="store_true",
+        help="a span a request, by OpenTelemetry, to where its OTEL_EXPORTER_OTLP_ENDPOINT says",
+    )
     parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: %(default)s)")
     parser.set_defaults(call=serve)
 
@@ -68,7 +85,9 @@ def serve(args: argparse.Namespace, console: Console) -> int:
         processes=args.processes,
         grace_s=args.grace,
         feedback=args.feedback,
+        shadow_share=args.shadow_share,
         log_requests=args.log_requests,
+        traces=args.traces,
     )
     if options.asked_key is not None:
         console.say("every request must bring the key of PILEUS_API_KEY.")

@@ -13,7 +13,7 @@ from pileus.engines.cluster.environment import read_cluster
 from pileus.engines.ports import Engine
 from pileus.operations.train import train
 from pileus.recipes.load import load_recipe, recipe_names
-from pileus.spec.resolve import parse_setting, resolve, setting_names
+from pileus.spec.resolve import parse_setting, resolve, setting_names, split_engine
 from pileus.spec.run import RunSpec
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ _EPILOG = """examples:
   pileus train photos_cnn --data photos/                   photographs of any sizes, a folder of them per class
   pileus train strokes_cnn --set epochs=4 --set optimizer.lr=1e-3
   pileus train my-spec.toml --data photos/                 a file of the same shape as a recipe
+  pileus train mnist_cnn --data mnist/ --workers 4 --engine ray        actors of a Ray cluster of our own
+  pileus train mnist_cnn --data s3://b/mnist --runs s3://b/runs --engine dask@tcp://head:8786
   pileus train mnist_cnn --data s3://b/mnist --runs s3://b/runs --engine cluster
                                                            on each host of a cluster; see pileus cluster --help
 
@@ -48,12 +50,14 @@ def register(commands: Commands) -> None:
     parser.add_argument("--data", metavar="SOURCE", help="labelled images: folder, idx, CIFAR, manifest, record set")
     parser.add_argument(
         "--engine",
-        metavar="NAME",
-        help="where workers live: local (processes), cluster (hosts of TF_CONFIG), fake (threads)",
+        metavar="NAME[@ADDRESS]",
+        help="where workers live: local (processes), ray, dask, spark (an own one, or NAME@ADDRESS of one that is "
+        "there), cluster (hosts of TF_CONFIG), fake (threads)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of workers")
     strategies = "how workers agree: all_reduce, local_sgd, parameter_server, single"
     parser.add_argument("--strategy", metavar="NAME", help=strategies)
+    parser.add_argument("--device", metavar="NAME", help="where networks compute: cpu (default), cuda, auto")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="set one value of the spec")
     parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: runs)")
     parser.add_argument("--name", help="the run's name (default: recipe and time)")
@@ -67,11 +71,14 @@ def _wrapped(names: list[str]) -> str:
 def _train(args: argparse.Namespace, console: Console) -> int:
     flags = {
         ("data", "source"): args.data,
-        ("engine", "name"): args.engine,
         ("workers",): args.workers,
+        ("device",): args.device,
         ("strategy", "name"): args.strategy,
     }
     settings = [(path, value) for path, value in flags.items() if value is not None]
+    if args.engine:
+        name, address = split_engine(args.engine)
+        settings += [(("engine", "name"), name), (("engine", "address"), address)]
     settings += map(parse_setting, args.set)
     recipe = load_recipe(args.recipe)
     spec = resolve(recipe, settings)

@@ -87,6 +87,15 @@ def prepare_place(store: Store, head: Head) -> None:
             ) from None
 
 
+def is_feedback(place: str) -> bool:
+    """Whether corrections are kept there."""
+    try:
+        open_store(place).get(HEAD_KEY)
+    except NotFound:
+        return False
+    return True
+
+
 def open_feedback(place: str) -> FeedbackSource:
     """Reads all corrections. SourceError where a file is none, or where there are none."""
     store = open_store(place)

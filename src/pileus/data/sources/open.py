@@ -14,6 +14,7 @@ from pileus.data.sources import (
     folder,
     idx,
     manifest,
+    outliers,
     records,
     strokes,
     tfrecord,
@@ -27,6 +28,7 @@ from pileus.store import is_remote
 
 EMBEDDED: dict[str, Callable[[], ListedSource]] = {
     "digits": digits.open_digits,
+    "outliers": outliers.open_outliers,
     "strokes": strokes.open_strokes,
 }
 KINDS = ("auto", idx.KIND, cifar.KIND, folder.KIND, manifest.KIND, records.KIND, tfrecord.KIND, feedback.KIND)
@@ -62,7 +64,7 @@ def _open(place: str, kind: str) -> ListedSource:
     if separator and scheme == "embedded":
         return _open_embedded(rest, kind)
     if is_remote(place) or (separator and scheme == "memory"):
-        if kind == feedback.KIND:
+        if kind == feedback.KIND or (kind == "auto" and feedback.is_feedback(place)):
             return feedback.open_feedback(place)
         if kind not in ("auto", records.KIND):
             raise UsageError(

@@ -36,9 +36,9 @@ _VERSION = 1
 _STREAM = 77
 _NUM_CHANCES = 256
 
-_TURNED = {90: "234567", 180: "347", 270: "234567"}
+TURNED = {90: "234567", 180: "347", 270: "234567"}
 _MIRRORED = "3679"
-"""Digits that are none any more when turned by so many degrees, or mirrored."""
+"""Digits that are none any more when turned clockwise by so many degrees, or mirrored."""
 
 
 def open_outliers() -> OutliersSource:
@@ -83,10 +83,19 @@ def _digits(split: Split) -> list[DrawnDigit]:
     return load_strokes(split)
 
 
+def kind_of(index: int) -> str:
+    """How the sample is made, in a word or two."""
+    return _chances(index).pick(_MAKERS)
+
+
+def _chances(index: int) -> Chances:
+    return Chances(uniforms(stream(_STREAM, 0), np.array([index], np.uint64), _NUM_CHANCES)[0])
+
+
 def outlier(index: int, split: Split, spec: Drawing) -> NDArray[np.uint8]:
     """(H, W, 1): the picture of one outlier."""
     key = np.array([index], np.uint64)
-    chances = Chances(uniforms(stream(_STREAM, 0), key, _NUM_CHANCES)[0])
+    chances = _chances(index)
     make = chances.pick(_MAKERS)
     if make in _PICTURES:
         noise_HW = uniforms(stream(_STREAM, 1), key, spec.height * spec.width).reshape(spec.height, spec.width)
@@ -109,7 +118,7 @@ def _turned(chances: Chances, digits: list[DrawnDigit]) -> Lines:
         degrees = chances.pick((0, 90, 180, 270))
         if degrees == 0 and str(digit.label) in _MIRRORED:
             return [line * [-1.0, 1.0] for line in _unit(digit)]
-        if str(digit.label) in _TURNED.get(degrees, ""):
+        if str(digit.label) in TURNED.get(degrees, ""):
             return scribbles.turned(_unit(digit), degrees + chances.between(-20.0, 20.0))
 
 

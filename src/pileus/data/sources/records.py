@@ -20,6 +20,10 @@ class RecordSource:
     def __init__(self, records: RecordSet) -> None:
         self.records = records
 
+    def uncached(self) -> RecordSource:
+        """The same, of which nothing is kept on a worker's disk."""
+        return RecordSource(open_records(self.records.uri, cached=False))
+
     @property
     def classes(self) -> tuple[str, ...]:
         return self.records.classes

@@ -1,22 +1,24 @@
 """The cluster engine: a process of each host was started by other tools, and this is the chief's.
 
 Its controller drives the run and hosts rank 0; the other hosts run `attend`, call the chief and are given their ranks.
+A host that is lost is found back by the next gang if it has come again.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Callable, Generator, Iterable
 
-import msgspec
-
 from pileus.engines.cluster.environment import Cluster, read_cluster
-from pileus.engines.cluster.host import Host
-from pileus.engines.cluster.launch import Agents, ClusterLaunch
-from pileus.engines.cluster.messages import Over
-from pileus.engines.cluster.reception import Reception
+from pileus.engines.cluster.listening import listening
+from pileus.engines.cluster.placing import ClusterHosts, placed
 from pileus.engines.cluster.secret import read_secret
+from pileus.engines.hosts.agents import Agents
+from pileus.engines.hosts.handshake import Door
+from pileus.engines.hosts.host import Host
+from pileus.engines.hosts.launch import HostsLaunch, job_over_hosts
+from pileus.engines.hosts.messages import Over
+from pileus.engines.hosts.reception import Reception
 from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, Item, Result
 from pileus.errors import UsageError
 from pileus.spec.job import Job
@@ -28,9 +30,11 @@ class ClusterEngine:
     """`cluster`: None for what TF_CONFIG says. `cores`: of this host; None for all that this process may run on."""
 
     name = "cluster"
+    dashboard = ""
     capabilities = Capabilities(
         strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd", "parameter_server"}),
         processes=True,
+        memory=False,
     )
 
     def __init__(self, cluster: Cluster | None = None, cores: int | None = None) -> None:
@@ -40,29 +44,32 @@ class ClusterEngine:
                 f"a run is driven by the chief of its cluster, {self.cluster.told(self.cluster.chief)}, and this is "
                 f"{self.cluster.task}; here, run: pileus cluster join"
             )
-        self._secret = read_secret(self.cluster)
+        self._hosts = ClusterHosts(self.cluster)
+        self._door = Door(read_secret(self.cluster), self._hosts.objection)
         self._cores = cores or len(os.sched_getaffinity(0))
-        self._reception: Reception | None = None
         self._agents: Agents | None = None
         self._host = Host(self.cluster.addresses[self.cluster.task], self._cores, None)
         self._num_gangs = 0
         self._over = _UNSAID
 
-    def open(self) -> None:
+    def open(self) -> Agents:
         """Listen to agents; MissingService where the chief's port is taken. `launch` does it where it was not done."""
-        if self._reception is None:
-            self._reception = Reception(self.cluster, self._secret)
-            self._agents = Agents(self.cluster, self._reception)
+        if self._agents is None:
+            task = self.cluster.task
+            ear = listening(self.cluster.addresses[task], f"the chief of a cluster ({task})")
+            self._agents = Agents(Reception(ear, self._door))
+        return self._agents
 
-    def launch(self, job: Job) -> ClusterLaunch:
-        """What is kept in memory would be known to the chief's host alone, so nothing is; the run goes on from disk."""
+    def launch(self, job: Job) -> HostsLaunch:
         self.cluster.check(job.spec)
-        self.open()
-        assert self._agents is not None
+        agents = self.open()
+        agents.welcome()
         self._num_gangs += 1
-        checkpoints = msgspec.structs.replace(job.spec.checkpoints, commit_s=None)
-        job = msgspec.structs.replace(job, spec=msgspec.structs.replace(job.spec, checkpoints=checkpoints))
-        return ClusterLaunch(self._num_gangs, job, self._agents, self._host)
+        job = job_over_hosts(job)
+        ranks = placed(job, self.cluster, self._hosts.named(agents.links))
+        own = self._host.gang(job, ranks.pop(self.cluster.chief))
+        others = {str(task): found for task, found in ranks.items()}
+        return HostsLaunch(self._num_gangs, job, agents, others, self._hosts, own)
 
     def map(
         self,
@@ -71,6 +78,7 @@ class ClusterEngine:
         *,
         workers: int,
         deadline_s: float = ITEM_DEADLINE_S,
+        keep: bool = False,
     ) -> Generator[Result, None, None]:
         """Refused: agents take jobs, and no code."""
         raise UsageError("engine 'cluster' trains and maps nothing over its hosts; choose --engine local.")
@@ -81,13 +89,6 @@ class ClusterEngine:
 
     def close(self) -> None:
         if self._agents is not None:
-            self._agents.welcome()
-            for task, link in list(self._agents.links.items()):
-                with contextlib.suppress(OSError):  # it is gone already
-                    link.send(self._over)
-                self._agents.drop(task)
+            self._agents.dismiss(self._over)
             self._agents = None
-        if self._reception is not None:
-            self._reception.close()
-            self._reception = None
         self._host.close()

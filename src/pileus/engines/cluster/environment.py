@@ -10,8 +10,6 @@ here.
 
 from __future__ import annotations
 
-import contextlib
-import ipaddress
 import os
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
@@ -19,6 +17,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from pileus.engines.hosts.address import Address
 from pileus.errors import UsageError
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec, digest
@@ -36,26 +35,6 @@ class Task(Spec, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return f"{self.type} {self.index}"
-
-
-class Address(NamedTuple):
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-    @property
-    def is_loopback(self) -> bool:
-        """Surely: what a name means elsewhere is not looked up."""
-        with contextlib.suppress(ValueError):
-            return ipaddress.IPv4Address(self.host).is_loopback
-        return self.host == "localhost"
-
-    @property
-    def interface(self) -> str:
-        """What to listen at: a name may mean an address that this host does not have itself, as of a service."""
-        return "127.0.0.1" if self.is_loopback else ""
 
 
 class Cluster(NamedTuple):

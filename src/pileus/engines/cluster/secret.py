@@ -1,13 +1,7 @@
-"""The secret that the hosts of a cluster share, and how two of them prove to each other that they know it.
-
-Whoever may post a job may read and write what the run's user may, so nobody is listened to who has not proved to know
-the secret: each side answers a random challenge of the other by HMAC-SHA256, and every later message carries one under
-a key of that conversation. Messages are proved, not hidden: who can listen on the network can read them.
-"""
+"""Where the hosts of a cluster have the secret from that they share."""
 
 from __future__ import annotations
 
-import hmac
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,7 +11,6 @@ from pileus.errors import UsageError
 
 VARIABLE = "PILEUS_CLUSTER_SECRET"
 FILE_VARIABLE = "PILEUS_CLUSTER_SECRET_FILE"
-NONCE_BYTES = 32
 _FEWEST_BYTES = 16
 _MOST_BYTES = 1 << 16
 
@@ -39,11 +32,6 @@ def read_secret(cluster: Cluster, environment: Mapping[str, str] | None = None) 
             "set; make one with `openssl rand -hex 32` and set it on every host."
         )
     return secret
-
-
-def proof(secret: bytes, purpose: str, *parts: bytes) -> bytes:
-    """32 bytes that only who knows the secret can make."""
-    return hmac.digest(secret, b"".join(len(part).to_bytes(8) + part for part in (purpose.encode(), *parts)), "sha256")
 
 
 def _content(file: str) -> bytes:

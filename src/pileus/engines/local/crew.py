@@ -9,61 +9,39 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import multiprocessing.connection
-import pickle
+import multiprocessing.resource_tracker
 import signal
-import time
-from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import Any, Generic
+from collections.abc import Iterator, Mapping
 
 from pileus.engines.local.hand import serve
-from pileus.engines.ports import Item, Result, check_workers
-from pileus.errors import WorkFailed
+from pileus.engines.tasks import died
 
-_AHEAD = 2
-"""Items begun and not yet yielded, for each process."""
 _END_DEADLINE_S = 10.0
 _CONTEXT = multiprocessing.get_context("spawn")
 
 
-def run(
-    call: Callable[[Item], Result], items: Iterable[Item], workers: int, deadline_s: float
-) -> Generator[Result, None, None]:
-    """As `Engine.map` has it."""
-    check_workers(workers)
-    crew = _Crew(call, items, workers, deadline_s)
-    try:
-        yield from crew.results()
-    finally:
-        crew.end()
+class Crew:
+    """The tasks of one map. Processes start as items come."""
 
-
-class _Crew(Generic[Item, Result]):
-    """Processes start as items come."""
-
-    def __init__(self, call: Callable[[Item], Result], items: Iterable[Item], workers: int, deadline_s: float) -> None:
+    def __init__(self, call: bytes, workers: int, keep: bool) -> None:
         self._call = call
-        self._items = enumerate(items)
-        self._workers = workers
-        self._deadline_s = deadline_s
+        self._keep = keep
         self._processes: list[_Process] = []
-        self._outcomes: dict[int, tuple[bool, Any]] = {}
-        """Not yet yielded: by number of the item, whether it is a result, and what was returned or raised."""
-        self._has_more = True
 
-    def results(self) -> Iterator[Result]:
-        turn = 0
-        while True:
-            self._feed(turn)
-            if turn in self._outcomes:
-                is_result, value = self._outcomes.pop(turn)
-                if not is_result:
-                    raise value
-                turn += 1
-                yield value
-            elif any(process.is_busy for process in self._processes):
-                self._hear()
-            else:
-                return
+    def begin(self, number: int, content: bytes) -> None:
+        idle = [process for process in self._processes if process.item is None]
+        process = idle.pop() if idle else _Process(len(self._processes), self._call, self._keep)
+        if process not in self._processes:
+            self._processes.append(process)
+        process.begin(number, content)
+
+    def ended(self, timeout_s: float) -> Mapping[int, bytes]:
+        busy = {process.link: process for process in self._processes if process.item is not None}
+        ready = multiprocessing.connection.wait(list(busy), timeout_s)
+        return dict(busy[link].outcome() for link in busy if link in ready)
+
+    def told(self, number: int) -> str:
+        return next(str(process) for process in self._processes if process.item == number)
 
     def end(self) -> None:
         for process in self._processes:
@@ -72,45 +50,15 @@ class _Crew(Generic[Item, Result]):
             process.wait_gone()
         self._processes.clear()
 
-    def _feed(self, turn: int) -> None:
-        """Have every process busy, as far as there are items and the next result to yield is not far behind."""
-        idle = [process for process in self._processes if not process.is_busy]
-        busy = len(self._processes) - len(idle)
-        while self._has_more and busy < self._workers and busy + len(self._outcomes) < _AHEAD * self._workers:
-            number, item = next(self._items, (None, None))
-            if number is None:
-                self._has_more = False
-                return
-            process = idle.pop() if idle else self._started()
-            process.begin(number, item, time.monotonic() + self._deadline_s)
-            busy += 1
-
-    def _started(self) -> _Process:
-        process = _Process(len(self._processes), self._call)
-        self._processes.append(process)
-        return process
-
-    def _hear(self) -> None:
-        """Wait for an outcome, at least."""
-        busy = [process for process in self._processes if process.is_busy]
-        slowest = min(busy, key=lambda process: process.until)
-        links = [process.link for process in busy]
-        ready = multiprocessing.connection.wait(links, max(0.0, slowest.until - time.monotonic()))
-        if not ready:
-            raise WorkFailed(f"{slowest} did not end within {self._deadline_s:g} s; run it again in smaller items.")
-        for process in (process for process in busy if process.link in ready):
-            number, outcome = process.outcome()
-            self._outcomes[number] = outcome
-            self._has_more = self._has_more and outcome[0]
-
 
 class _Process:
-    def __init__(self, number: int, call: Callable[[Any], Any]) -> None:
+    def __init__(self, number: int, call: bytes, keep: bool) -> None:
         self.link, theirs = _CONTEXT.Pipe()
-        self.until = 0.0
+        self.item: int | None = None
+        """In hand, by its number."""
         self._number = number
-        self._item: int | None = None
-        self._process = _CONTEXT.Process(target=serve, args=(theirs, call), name=f"worker-{number}", daemon=True)
+        words = (theirs, call, keep)
+        self._process = _CONTEXT.Process(target=serve, args=words, name=f"worker-{number}", daemon=True)
         try:
             with theirs, _deaf_children():
                 self._process.start()
@@ -119,29 +67,22 @@ class _Process:
             raise
 
     def __str__(self) -> str:
-        return f"worker {self._number} (process {self._process.pid}) at item {self._item}"
+        return f"worker {self._number} (process {self._process.pid}) at item {self.item}"
 
-    @property
-    def is_busy(self) -> bool:
-        return self._item is not None
-
-    def begin(self, number: int, item: object, until: float) -> None:
-        self._item, self.until = number, until
-        content = pickle.dumps(item)
+    def begin(self, number: int, content: bytes) -> None:
+        self.item = number
         with contextlib.suppress(OSError):  # it is gone, which `outcome` will tell
             self.link.send_bytes(content)
 
-    def outcome(self) -> tuple[int, tuple[bool, Any]]:
-        """The number of the item, and what became of it. WorkFailed where the process is gone."""
-        assert self._item is not None
+    def outcome(self) -> tuple[int, bytes]:
+        """The number of the item, and what became of it."""
+        assert self.item is not None
         try:
             content = self.link.recv_bytes()
         except (EOFError, OSError):
-            raise WorkFailed(
-                f"{self} {self._ending()}; run it again, with fewer workers where memory is short."
-            ) from None
-        number, self._item = self._item, None
-        return number, pickle.loads(content)  # from a process of our own
+            content = died(str(self), self._ending())
+        number, self.item = self.item, None
+        return number, content
 
     def kill(self) -> None:
         self._process.kill()
@@ -162,6 +103,7 @@ class _Process:
 @contextlib.contextmanager
 def _deaf_children() -> Iterator[None]:
     """Processes started here never see Ctrl-C, which a terminal sends to all: who maps decides alone."""
+    multiprocessing.resource_tracker.ensure_running()  # its start, within, would let Ctrl-C in again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

@@ -9,11 +9,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterable
 
-from pileus.engines.local import crew
+from pileus.engines.local.crew import Crew
 from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, Item, Result
 from pileus.engines.processes.gang import Gang
 from pileus.engines.processes.memory import Memory
 from pileus.engines.processes.workers import Nursery
+from pileus.engines.tasks import map_by
 from pileus.spec.job import Job
 
 
@@ -21,6 +22,7 @@ class LocalEngine:
     """`cores` are shared among the workers; None: all that this process may run on."""
 
     name = "local"
+    dashboard = ""
     capabilities = Capabilities(
         strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd", "parameter_server"}),
         processes=True,
@@ -47,9 +49,10 @@ class LocalEngine:
         *,
         workers: int,
         deadline_s: float = ITEM_DEADLINE_S,
+        keep: bool = False,
     ) -> Generator[Result, None, None]:
         """By a process each worker. The calling script must guard its start by `__name__`."""
-        return crew.run(call, items, workers, deadline_s)
+        return map_by(Crew, call, items, workers=workers, deadline_s=deadline_s, keep=keep)
 
     def close(self) -> None:
         if self._nursery is not None:

@@ -22,6 +22,8 @@ class Posting(Spec, frozen=True, kw_only=True):
 
     job: Job
     rank: int
+    local_rank: int
+    """Among the gang's ranks on this host; where that is not known, one that no other rank of it has."""
     cores: int
     controller_pid: int
     host: str = "127.0.0.1"

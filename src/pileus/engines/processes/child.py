@@ -15,11 +15,12 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
+from pileus.engines.meter import Meter, open_meter
 from pileus.engines.processes.channel import Channel, Posting
 from pileus.engines.processes.memory import Memory
 from pileus.errors import PeerLost
 from pileus.machine import keep_freed_memory
-from pileus.spec.job import Beat, Job, Joined, Leaving, Order, Peers, Report, Stop
+from pileus.spec.job import Beat, Failed, Finished, Job, Joined, Leaving, Order, Peers, Report, Stop, Stopped, Used
 from pileus.training.exchange.ports import Alone
 from pileus.training.exchange.sockets import Listener
 from pileus.training.member import work
@@ -31,12 +32,15 @@ _BEAT_S = 1.0
 class ProcessSeat:
     def __init__(self, posting: Posting, channel: Channel, memory: Memory, ear: socket.socket | None) -> None:
         self.rank = posting.rank
+        self.local_rank = posting.local_rank
         self.cores = posting.cores
         self._channel = channel
         self._memory = memory
         self._host, self._ear = posting.host, ear
         self._controller_pid = posting.controller_pid
         self._silence_s = posting.job.spec.engine.silence_deadline_s
+        self._attempt = posting.job.attempt
+        self._meter: Meter | None = None
         self._position = (0, 0)
         self._doing = "reading records" if posting.job.spec.role(posting.rank) != "server" else "getting ready"
         self._notice = threading.Event()
@@ -68,6 +72,8 @@ class ProcessSeat:
         self._doing = ""
 
     def report(self, report: Report) -> None:
+        if isinstance(report, (Finished, Stopped, Failed)):
+            self._tell_use()
         try:
             self._channel.send(report)
         except OSError:
@@ -103,9 +109,17 @@ class ProcessSeat:
         while True:
             epoch, step = self._position
             self.report(Beat(rank=self.rank, epoch=epoch, step=step, doing=self._doing))
+            self._meter = self._meter or open_meter()
+            self._tell_use()
             if self._notice.wait(_BEAT_S):
                 self._notice.clear()
                 self.report(Leaving(rank=self.rank, reason="SIGTERM"))
+
+    def _tell_use(self) -> None:
+        look = self._meter.look() if self._meter is not None else None
+        if self._meter is not None and look is not None:
+            watched = self._meter.watched(f"rank {self.rank}", [look], self._attempt)
+            self.report(Used(rank=self.rank, watched=watched))
 
 
 def live(channel_descriptor: int, stderr_descriptor: int) -> NoReturn:

@@ -26,6 +26,8 @@ class Home(NamedTuple):
     """By what name they call."""
     ears: Mapping[int, socket.socket]
     """Listening sockets by rank; a worker gets a copy of its own."""
+    are_apart: bool = False
+    """Other ranks of this machine may be hosted by other processes."""
 
 
 class Gang:
@@ -39,8 +41,15 @@ class Gang:
         self._selector = selectors.DefaultSelector()
         self._processes: list[WorkerProcess] = []
         try:
-            for rank in ranks:
-                posting = Posting(job=job, rank=rank, cores=cores, controller_pid=os.getpid(), host=home.host)
+            for local_rank, rank in enumerate(ranks):
+                posting = Posting(
+                    job=job,
+                    rank=rank,
+                    local_rank=rank if home.are_apart else local_rank,
+                    cores=cores,
+                    controller_pid=os.getpid(),
+                    host=home.host,
+                )
                 process = WorkerProcess(nursery, posting, memory, home.ears.get(rank))
                 self._processes.append(process)
                 self._selector.register(process.channel, selectors.EVENT_READ, process)

@@ -113,7 +113,7 @@ def main() -> int:
         if cut is not None and number > 1:
             set_network(up=True)
 
-    engine = connect(drive.spec.engine.name)
+    engine = connect(drive.spec.engine.name, address=drive.spec.engine.address)
     watched = Watched(engine, time.monotonic() + drive.deadline_s, heard, launching)
     try:
         train(drive.spec, runs=drive.runs, name=drive.name, engine=watched, observer=_ToStderr(), faults=drive.faults)

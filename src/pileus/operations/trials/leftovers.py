@@ -28,8 +28,8 @@ _PROC = Path("/proc")
 class Present(NamedTuple):
     processes: frozenset[int]
     threads: frozenset[threading.Thread]
-    descriptors: Counter[str]
-    """What they are open on."""
+    descriptors: Counter[str] | None
+    """What they are open on; None: whatever it is."""
     files: frozenset[str]
 
 
@@ -64,8 +64,13 @@ def present() -> Present:
     )
 
 
-def left_behind(before: Present) -> list[str]:
-    """A line for each thing that is there now, was not before, and does not end by itself soon."""
+def left_behind(before: Present, *, and_descriptors: bool = True) -> list[str]:
+    """A line for each thing that is there now, was not before, and does not end by itself soon.
+
+    `and_descriptors`: False where a library was used that keeps some of its own open, as Ray its log, to the next use.
+    """
+    if not and_descriptors:
+        before = before._replace(descriptors=None)
     gc.collect()  # what errors of threads hold is freed by it alone
     until = time.monotonic() + _GRACE_S
     while (left := _more_than(before, present())) and time.monotonic() < until:
@@ -74,10 +79,11 @@ def left_behind(before: Present) -> list[str]:
 
 
 def _more_than(before: Present, now: Present) -> list[str]:
+    opened = now.descriptors - before.descriptors if before.descriptors is not None and now.descriptors else Counter()
     return [
         *(f"process {pid} is left: {_command(pid)}" for pid in sorted(now.processes - before.processes)),
         *(f"thread {thread.name} is left" for thread in now.threads - before.threads),
-        *(f"{target} is left open" for target in (now.descriptors - before.descriptors).elements()),
+        *(f"{target} is left open" for target in opened.elements()),
         *(f"temporary file {name} is left" for name in sorted(now.files - before.files)),
     ]
 

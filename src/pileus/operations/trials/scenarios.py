@@ -24,7 +24,7 @@ _SEEDS = (1, 2)
 """Beside 0, of runs whose weights depend on chance."""
 
 End = Literal["done", "failed", "interrupted", "killed"]
-Needs = Literal["threads", "processes", "network"]
+Needs = Literal["threads", "processes", "network", "places"]
 
 
 class Damage(Spec, frozen=True, kw_only=True):
@@ -51,7 +51,8 @@ class Scenario(Spec, frozen=True, kw_only=True):
     settings: tuple[str, ...] = ()
     """NAME=VALUE, after those of every trial."""
     needs: Needs = "threads"
-    """'processes': workers that the system can signal, on this machine. 'network': a network of its own, too."""
+    """'processes': workers that the system can signal, on this machine. 'network': a network of its own, too.
+    'places': processes of a cluster, which host the workers."""
     ends: End = "done"
     """How the first drive ends. Where it is not done, the run is taken up again, without faults, and must be."""
     restarts: int | None = 0
@@ -75,6 +76,8 @@ class Scenario(Spec, frozen=True, kw_only=True):
     @property
     def is_apart(self) -> bool:
         """The run's controller is a process of its own, which may die, or whose network may."""
+        if self.needs == "places":
+            return False
         controllers = ("kill_controller", "terminate_controller")
         return self.runs > 1 or self.needs == "network" or any(fault.kind in controllers for fault in self.faults)
 
@@ -162,6 +165,14 @@ _LOSSES = (
     ),
 )
 _CONTROLLER = (
+    Scenario(
+        name="place-killed",
+        about="SIGKILL of the process of the cluster that hosts rank 1: a Ray actor, a Dask worker, a task of Spark",
+        faults=(Fault(kind="kill_controller", rank=1, step=_STEP),),
+        needs="places",
+        restarts=1,
+        told=("was lost: its host place",),
+    ),
     Scenario(
         name="controller-killed",
         about="SIGKILL of the process that drives the run",

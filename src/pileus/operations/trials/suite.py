@@ -11,7 +11,7 @@ from pileus.operations.trials.leftovers import apart_from_others
 from pileus.operations.trials.outcome import Outcome
 from pileus.operations.trials.scenarios import SCENARIOS, Scenario
 from pileus.operations.trials.trial import fault_free, hold
-from pileus.spec.resolve import did_you_mean
+from pileus.spec.resolve import did_you_mean, split_engine
 
 
 def chosen(names: Sequence[str]) -> tuple[Scenario, ...]:
@@ -27,7 +27,8 @@ def run_trials(
     engine_name: str, scenarios: Sequence[Scenario], progress: Callable[[int, int], None]
 ) -> Generator[Outcome, None, None]:
     """Each as it is over. Everything lies in a temporary folder, which is gone at the end."""
-    with apart_from_others() as folder, contextlib.closing(connect(engine_name)) as engine:
+    name, address = split_engine(engine_name)
+    with apart_from_others() as folder, contextlib.closing(connect(name, address=address)) as engine:
         progress(0, len(scenarios))
         bench = fault_free(engine, str(folder / "runs"))
         for number, scenario in enumerate(scenarios):

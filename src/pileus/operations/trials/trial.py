@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from pileus.engines.connect import FIXED
 from pileus.engines.ports import Engine, GangEvent
 from pileus.errors import Interrupted, PileusError
 from pileus.operations.runs import describe_run, find_run, verify_run
@@ -28,6 +29,9 @@ from pileus.store import Store
 from pileus.training.checkpoint import list_checkpoints
 
 _HALF_WRITTEN = ".tmp-"
+_START_DEADLINE = "engine.start_deadline_s="
+_PLACES_START_S = 20.0
+_PLACES_TAKE = 3.0
 
 
 class Bench(NamedTuple):
@@ -48,19 +52,45 @@ def spec_of(scenario: Scenario, engine: str) -> RunSpec:
 
 def why_not(scenario: Scenario, engine: Engine) -> str | None:
     """Why a trial cannot be held with this engine here; None where it can."""
+    if scenario.needs == "places" and not engine.capabilities.places:
+        return f"engine {engine.name!r} places nothing; what hosts its workers is the process that drives the run"
     if scenario.needs != "threads" and not engine.capabilities.processes:
         return f"the workers of engine {engine.name!r} are no processes of their own"
+    if scenario.is_apart and engine.capabilities.places:
+        return _why_not_placed(scenario, engine)
+    if scenario.resize is not None and engine.name in FIXED:
+        return f"engine {engine.name!r} takes no worker in once a gang has begun"
     strategy = msgspec.to_builtins(spec_of(scenario, engine.name).strategy)["name"]
     if strategy not in engine.capabilities.strategies:
         return f"engine {engine.name!r} cannot run strategy {strategy!r}"
     return why_no_network() if scenario.needs == "network" else None
 
 
+def _why_not_placed(scenario: Scenario, engine: Engine) -> str:
+    if scenario.needs == "network":
+        return f"what engine {engine.name!r} places is in the network of its cluster, which is not ours to cut"
+    if scenario.runs > 1:
+        return f"two drivers of engine {engine.name!r} begin two clusters, or wait for one another's places"
+    return f"what engine {engine.name!r} places knows no process of the driver's, and cannot signal it"
+
+
+def suited(scenario: Scenario, engine: Engine) -> Scenario:
+    """Places import torch each for itself, of a cluster that may have to begin: they are given longer."""
+    if not engine.capabilities.places:
+        return scenario
+    settings = scenario.settings
+    if any(pair.startswith(_START_DEADLINE) for pair in settings):
+        settings = (*settings, f"{_START_DEADLINE}{_PLACES_START_S:g}")
+    return msgspec.structs.replace(scenario, settings=settings, deadline_s=_PLACES_TAKE * scenario.deadline_s)
+
+
 def hold(scenario: Scenario, bench: Bench) -> Outcome:
     """Interrupted where the person who waits has asked for it."""
+    scenario = suited(scenario, bench.engine)
     outcome = Outcome(name=scenario.name, about=scenario.about, passed=True, deadline_s=scenario.deadline_s)
     if (reason := why_not(scenario, bench.engine)) is not None:
         return msgspec.structs.replace(outcome, skipped=reason)
+    _let_go(bench.engine)
     started, before = time.monotonic(), present()
     trial = _Trial(scenario, bench, started + scenario.deadline_s)
     try:
@@ -69,13 +99,21 @@ def hold(scenario: Scenario, bench: Bench) -> Outcome:
         raise Interrupted(f"interrupted in trial {scenario.name!r}; --only holds some trials again.") from None
     except (PileusError, AssertionError) as error:
         trial.complaints.append(f"{type(error).__name__}: {error}")
+    _let_go(bench.engine)
     seconds = time.monotonic() - started
     if seconds > scenario.deadline_s:
         trial.complaints.append(f"it took {seconds:.1f} s of {scenario.deadline_s:g}")
-    complaints = (*trial.complaints, *left_behind(before))
+    left = left_behind(before, and_descriptors=not bench.engine.capabilities.places)
+    complaints = (*trial.complaints, *left)
     return msgspec.structs.replace(
         outcome, passed=not complaints, seconds=seconds, told=trial.what_was_told(), complaints=complaints
     )
+
+
+def _let_go(engine: Engine) -> None:
+    """A cluster has processes of its own, which come and go as it sees fit; the engine begins another."""
+    if engine.capabilities.places:
+        engine.close()
 
 
 class _Trial:

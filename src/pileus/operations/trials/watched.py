@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable
 
-from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, Engine, GangEvent, Item, Launch, Result
+from pileus.engines.ports import Engine, GangEvent, Launch
+from pileus.engines.wrapped import WrappedEngine
 from pileus.errors import WorkFailed
 from pileus.spec.job import Job, Order
 
@@ -14,7 +15,7 @@ class Overdue(WorkFailed):
     """A trial was not over by its deadline."""
 
 
-class Watched:
+class Watched(WrappedEngine):
     """`heard` is called with each event before the controller has it; `launching` before each gang, with its number."""
 
     def __init__(
@@ -25,9 +26,7 @@ class Watched:
         launching: Callable[[int], None] = lambda number: None,
     ) -> None:
         """`until`: the deadline, by the monotonic clock."""
-        self.name = engine.name
-        self.capabilities: Capabilities = engine.capabilities
-        self._engine = engine
+        super().__init__(engine)
         self._until = until
         self._heard, self._launching = heard, launching
         self._launches = 0
@@ -36,16 +35,6 @@ class Watched:
         self._launches += 1
         self._launching(self._launches)
         return _WatchedLaunch(self._engine.launch(job), self._until, self._heard)
-
-    def map(
-        self,
-        call: Callable[[Item], Result],
-        items: Iterable[Item],
-        *,
-        workers: int,
-        deadline_s: float = ITEM_DEADLINE_S,
-    ) -> Generator[Result, None, None]:
-        return self._engine.map(call, items, workers=workers, deadline_s=deadline_s)
 
     def close(self) -> None:
         """The engine itself stays open."""

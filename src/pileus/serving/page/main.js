@@ -24,6 +24,7 @@ const live = new Live((signal) => drawing.isEmpty || answer(signal));
 const history = new History(recall);
 const state = new State(fitModel);
 
+let frame = 0; // that a redrawing waits for
 let photo = null;
 let asking = null; // the AbortController of a question that a person asked
 let newest = null; // the signal of the question that was asked last: an answer to an older one is not shown
@@ -33,6 +34,8 @@ const isPressed = (id) => $(id).getAttribute("aria-pressed") === "true";
 // Drawing
 
 function redraw() {
+  cancelAnimationFrame(frame);
+  frame = 0;
   drawStrokes(canvas, drawing.strokes);
   if (keys.cursor) drawCursor(canvas, keys.cursor, keys.isDown);
   const isEmpty = drawing.isEmpty && !photo;
@@ -40,6 +43,11 @@ function redraw() {
   $("clear-canvas").disabled = isEmpty;
   $("undo").disabled = !drawing.canUndo;
   $("redo").disabled = !drawing.canRedo;
+}
+
+// With the next frame: a pointer moves more often than the screen shows.
+function redrawSoon() {
+  frame ||= requestAnimationFrame(redraw);
 }
 
 function began(event) {
@@ -51,14 +59,15 @@ function began(event) {
 
 function changed() {
   live.changed();
-  redraw();
+  redrawSoon();
 }
 
 // A step of the drawing has ended, or was walked back.
 function drawn() {
   answers.hideBoxes();
   if (drawing.isEmpty) history.close();
-  changed();
+  live.changed();
+  redraw();
 }
 
 function walk(step) {

@@ -1,8 +1,9 @@
-"""Fast all-reduce: torch's DistributedDataParallel over gloo, which sends gradients while it still computes.
+"""Fast all-reduce: torch's DistributedDataParallel, which sends gradients while it still computes.
 
-A worker computes its share of the batch in one piece, on all of its cores; what is summed, and in which order, depends
-on their number. The optimiser's step is that of every other strategy. A worker sends and receives 2 (W-1)/W times the
-gradient's bytes a step, in torch's buckets (Li et al., 2020), and one small message for statistics and totals.
+A worker computes its share of the batch in one piece, on all of its cores or its GPU; what is summed, and in which
+order, depends on their number. The optimiser's step is that of every other strategy. A worker sends and receives
+2 (W-1)/W times the gradient's bytes a step, in torch's buckets (Li et al., 2020), by gloo, or by NCCL where each worker
+has a GPU of its own; and, by gloo, one small message for statistics and totals.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from pileus.data.batches import Microbatch
 from pileus.data.transforms.mix import Pairs
 from pileus.errors import PeerLost
 from pileus.spec.run import RunSpec
+from pileus.training.device import Device
+from pileus.training.exchange.collect import all_gather
 from pileus.training.exchange.ports import Exchange
 from pileus.training.gradient import NUM_TOTALS, Totals, diverged
-from pileus.training.lanes import Lanes, Leaf, lane_of
+from pileus.training.lanes import Lanes, Leaf
 from pileus.training.layout import aligned_zeros
 from pileus.training.network import Problem
 from pileus.training.replica import WholeReplica
@@ -36,16 +39,18 @@ from pileus.training.tree import Vector
 
 
 class FastLearner(WholeReplica):
-    def __init__(self, spec: RunSpec, problem: Problem, gathering: Gathering, num_threads: int) -> None:
+    def __init__(self, spec: RunSpec, problem: Problem, gathering: Gathering, num_threads: int, device: Device) -> None:
         torch.set_num_threads(num_threads)
-        super().__init__(spec, Lanes(spec, problem, 1), gathering.exchange)
+        super().__init__(spec, Lanes(spec, problem, 1, device), gathering.exchange)
+        (self._lane,) = self._lanes.all
         self._shape_HWC = problem.shape_HWC
-        self._sums = aligned_zeros(self.layout.num_summed + NUM_TOTALS)
+        self._sums = device.vector(self.layout.num_summed + NUM_TOTALS)
         """[mean gradient | statistics x samples | totals]; torch reduces the first region, we the others."""
         with _told_as_lost(self._exchange.rank):
-            _join(self._exchange, gathering.host, spec.engine.silence_deadline_s)
-            self._parallel = DistributedDataParallel(self._lanes.networks[0], broadcast_buffers=False)
-        self._lane = lane_of(spec, self._lanes.networks[0], self.layout, self._lanes.state)
+            backend = _backend(device, self._exchange)
+            _join(self._exchange, gathering.host, spec.engine.silence_deadline_s, backend)
+            self._lane.renew()
+            self._parallel = DistributedDataParallel(self._lane.network, broadcast_buffers=False)
 
     def step(self, task: Task, leaf: Leaf) -> Totals:
         started = time.perf_counter()
@@ -76,6 +81,7 @@ class FastLearner(WholeReplica):
             blank_NHWC = np.zeros((2, *self._shape_HWC), np.uint8)
             microbatch = Microbatch(blank_NHWC, np.zeros(2, np.int64))
         seeds = (collected.seed, task.global_step, self._exchange.rank)
+        self._lane.renew()
         loss = self._lane.forward(microbatch, seeds, self._sums, self._parallel)
         tail = torch.from_numpy(self._sums)[self.layout.num_trained :]
         if not weight:
@@ -114,10 +120,18 @@ class _Collected:
         )
 
 
-def _join(exchange: Exchange, host: str, deadline_s: float) -> None:
+def _backend(device: Device, exchange: Exchange) -> str:
+    """What gradients are sent by: NCCL where each worker has a GPU of its own, which it asks for. The same for all."""
+    if device.place.type != "cuda" or not dist.is_nccl_available():
+        return "gloo"
+    words = np.concatenate(all_gather(exchange, np.asarray([device.word])))
+    return "cpu:gloo,cuda:nccl" if len(np.unique(words)) == exchange.size else "gloo"
+
+
+def _join(exchange: Exchange, host: str, deadline_s: float, backend: str) -> None:
     """Make torch's process group; rank 0 listens on a port that the system chooses and tells it by the exchange."""
     if host.startswith("127."):
-        os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+        os.environ["GLOO_SOCKET_IFNAME"] = os.environ["NCCL_SOCKET_IFNAME"] = "lo"
     rank, size, deadline = exchange.rank, exchange.size, datetime.timedelta(seconds=deadline_s)
     port = np.zeros(1, np.int64)
     peers = range(1, size)
@@ -128,7 +142,7 @@ def _join(exchange: Exchange, host: str, deadline_s: float) -> None:
     else:
         exchange.swap({}, {0: [port]})
         store = TCPStore(host, int(port[0]), size, is_master=False, timeout=deadline, wait_for_workers=False)
-    dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=deadline)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=deadline)
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pileus.spec.run import AllReduce, LocalSgd, ParameterServer, RunSpec, Single
+from pileus.training.device import HOST, Device
 from pileus.training.lanes import Lanes
 from pileus.training.network import Problem
 from pileus.training.seat import Gathering
@@ -13,15 +14,17 @@ from pileus.training.strategies.parameter_server.learner import ServedLearner
 from pileus.training.strategies.ports import Learner
 
 
-def make_learner(spec: RunSpec, problem: Problem, gathering: Gathering, num_lanes: int) -> Learner:
-    """For one worker of a whole gang."""
+def make_learner(
+    spec: RunSpec, problem: Problem, gathering: Gathering, num_lanes: int, device: Device = HOST
+) -> Learner:
+    """For one worker of a whole gang. Each of them can compute on any device: it is the lanes' matter alone."""
     exchange = gathering.exchange
     match spec.strategy:
         case Single() | AllReduce(mode="exact"):
-            return ExactLearner(spec, Lanes(spec, problem, num_lanes), exchange)
+            return ExactLearner(spec, Lanes(spec, problem, num_lanes, device), exchange)
         case AllReduce():
-            return FastLearner(spec, problem, gathering, num_lanes)
+            return FastLearner(spec, problem, gathering, num_lanes, device)
         case LocalSgd():
-            return LocalLearner(spec, Lanes(spec, problem, num_lanes), exchange)
+            return LocalLearner(spec, Lanes(spec, problem, num_lanes, device), exchange)
         case ParameterServer():
-            return ServedLearner(spec, Lanes(spec, problem, num_lanes), gathering)
+            return ServedLearner(spec, Lanes(spec, problem, num_lanes, device), gathering)

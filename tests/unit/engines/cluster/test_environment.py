@@ -5,7 +5,7 @@ import json
 import pytest
 
 from pileus.engines.cluster.environment import Task, parse, printed, read_cluster
-from pileus.engines.cluster.launch import placed
+from pileus.engines.cluster.placing import ClusterHosts, placed
 from pileus.errors import UsageError
 from pileus.recipes.load import load_recipe
 from pileus.spec.job import Job
@@ -132,3 +132,11 @@ def test_servers_are_placed_on_ps_hosts() -> None:
     spec = spec_of("workers=3", "strategy.name=parameter_server")
     job = Job(run_uri="", records_uri="", spec=spec, attempt=1, session="")
     assert placed(job, cluster, ())[Task(type="ps", index=0)] == (3,)
+
+
+def test_only_the_other_hosts_of_the_same_cluster_are_agents() -> None:
+    hosts, group = ClusterHosts(parse(text())), parse(text()).fingerprint
+    assert hosts.objection("worker 1", group) is None
+    assert "names another cluster" in str(hosts.objection("worker 1", "another"))
+    for name in ("chief 0", "worker 7", ""):
+        assert f"{name} is no agent" in str(hosts.objection(name, group))

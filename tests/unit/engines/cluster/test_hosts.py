@@ -17,7 +17,7 @@ import pytest
 from pileus.cli.in_cluster import driven
 from pileus.engines.cluster.engine import ClusterEngine
 from pileus.engines.cluster.environment import Cluster, parse, printed
-from pileus.engines.cluster.handshake import Arrival
+from pileus.engines.hosts.handshake import Arrival
 from pileus.errors import MissingService, UsageError, WorkFailed
 from pileus.operations.observer import Observer
 from pileus.operations.runs import find_run, verify_run
@@ -116,23 +116,14 @@ def test_the_same_command_on_three_hosts_ends_with_the_weights_of_one_worker(
     assert verify_run(find_run("trial", str(tmp_path))).faults == ()
 
 
-@pytest.mark.parametrize(
-    ("pairs", "same_bits"),
-    [
-        (("strategy.mode=fast", "workers=2", "epochs=8"), False),
-        (("strategy.name=local_sgd", "strategy.steps=4"), True),
-    ],
-)
-def test_a_strategy_that_depends_on_the_number_of_workers_ends_as_on_one_host(
-    pairs: tuple[str, ...], same_bits: bool, chief: Cluster, hosts: Hosts, digits: Path, tmp_path: Path
-) -> None:
-    """The sums of gloo depend on more than that number."""
+def test_local_steps_on_three_hosts_end_as_on_one(chief: Cluster, hosts: Hosts, digits: Path, tmp_path: Path) -> None:
+    """Fast all-reduce over hosts is tried on engines that place."""
+    pairs = ("strategy.name=local_sgd", "strategy.steps=4")
     local = train(trial_spec(digits, "workers=3", *pairs), runs=str(tmp_path), name="local")
     hosts.start("worker 0")
     hosts.start("worker 1")
     result = driven_run(chief, digits, tmp_path, *pairs)
-    assert result.fingerprint == local.fingerprint or not same_bits
-    assert result.accuracy == pytest.approx(local.accuracy, abs=0.1)
+    assert result.fingerprint == local.fingerprint
 
 
 def test_parameter_servers_live_on_the_hosts_that_the_cluster_names(
@@ -283,10 +274,9 @@ def test_a_chief_that_never_comes_is_named(chief: Cluster, hosts: Hosts) -> None
 def test_a_chief_that_dies_ends_its_hosts(chief: Cluster, hosts: Hosts) -> None:
     """No last word, as after SIGKILL: the port closes."""
     engine = ClusterEngine(chief)
-    engine.open()
+    agents = engine.open()
     hosts.start("worker 0")
-    assert engine._reception is not None
-    arrival = engine._reception.arrivals.get(timeout=_DEADLINE_S)
+    arrival = agents._reception.arrivals.get(timeout=_DEADLINE_S)
     assert isinstance(arrival, Arrival)
     arrival.link.close()
     code, said = hosts.ended("worker 0")
@@ -296,14 +286,13 @@ def test_a_chief_that_dies_ends_its_hosts(chief: Cluster, hosts: Hosts) -> None:
 
 def test_silent_strangers_keep_nobody_out(chief: Cluster, hosts: Hosts) -> None:
     engine = ClusterEngine(chief)
-    engine.open()
+    agents = engine.open()
     with contextlib.ExitStack() as stack:
         for _ in range(20):
             stack.enter_context(socket.create_connection(chief.addresses[chief.chief]))
         started = time.monotonic()
         hosts.start("worker 0")
-        assert engine._reception is not None
-        while not isinstance(arrival := engine._reception.arrivals.get(timeout=_DEADLINE_S), Arrival):
+        while not isinstance(arrival := agents._reception.arrivals.get(timeout=_DEADLINE_S), Arrival):
             assert time.monotonic() - started < _DEADLINE_S
         arrival.link.close()
     engine.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,7 @@ def test_another_secret_another_process_and_no_offer_are_refused(outbox: Outbox)
 
 
 def test_it_leaves_no_descriptor(outbox: Outbox) -> None:
+    gc.collect()  # what an earlier test forgot must not close in this one, and give its number to ours
     before = set(Path("/proc/self/fd").iterdir())
     another = Outbox()
     inbox = Inbox.of(another.offer)
@@ -80,4 +82,4 @@ def test_it_leaves_no_descriptor(outbox: Outbox) -> None:
     taken(inbox, start, 100)
     inbox.close()
     another.close()
-    assert set(Path("/proc/self/fd").iterdir()) == before
+    assert set(Path("/proc/self/fd").iterdir()) <= before

@@ -50,7 +50,7 @@ class ServerSeat:
     stop_asked = False
 
     def __init__(self, rank: int) -> None:
-        self.rank = rank
+        self.rank = self.local_rank = rank
         self.address = ""
         self.listens = threading.Event()
         self.ended = threading.Event()

@@ -5,24 +5,31 @@ import { OPERATORS } from "./operators.js";
 import { boxOf, rasterise } from "./rasterise.js";
 import { segments } from "./segments.js";
 
+const KNOWN = ["name", "version", "classes", "none", "preprocessing", "calibration"];
 const KNOWN_CALIBRATION = ["certain", "rejected", "temperature"];
 
-// `description`: {name, version, classes, preprocessing, calibration}; `bytes`: its ONNX graph. Throws an Error for
-// whatever it would have to answer otherwise than the server.
+// `description`: {name, version, classes, none, preprocessing, calibration}, where `none` is null or what the graph's
+// last logit, after those of the classes, is for; `bytes`: the ONNX graph. Throws an Error for whatever it would have
+// to answer otherwise than the server.
 export class Model {
   #description;
   #graph;
 
   constructor(description, bytes) {
-    const unknown = Object.keys(description.calibration).filter((name) => !KNOWN_CALIBRATION.includes(name));
-    if (unknown.length) throw new Error(`this calibration is not known here: ${unknown}`);
+    refuse("fields of a bundle", Object.keys(description), KNOWN);
+    refuse("fields of a calibration", Object.keys(description.calibration), KNOWN_CALIBRATION);
     if (description.preprocessing.kind !== "drawing") throw new Error("only drawings are answered here");
     this.#description = description;
     this.#graph = readGraph(bytes);
-    const missing = this.#graph.nodes.filter(({ type }) => !Object.hasOwn(OPERATORS, type));
-    if (missing.length) throw new Error(`these operators are not known here: ${missing.map(({ type }) => type)}`);
+    refuse("operators", this.#graph.nodes.map(({ type }) => type), Object.keys(OPERATORS));
     const { height, width } = description.preprocessing;
-    this.logits(new Uint8Array(height * width));
+    const given = this.logits(new Uint8Array(height * width)).length;
+    const asked = description.classes.length + (this.#knowsNone ? 1 : 0);
+    if (given !== asked) throw new Error(`the graph gives ${given} logits, its classes need ${asked}`);
+  }
+
+  get #knowsNone() {
+    return (this.#description.none ?? null) !== null;
   }
 
   get description() {
@@ -52,18 +59,20 @@ export class Model {
     return values.get("logits").data;
   }
 
+  // Of the classes; what they lack to 1 is the probability of none of them, where the model knows it.
   #shares(logits) {
     const scaled = Array.from(logits, (value) => value / this.#description.calibration.temperature);
     const most = Math.max(...scaled);
     const exponents = scaled.map((value) => Math.exp(value - most));
     const total = exponents.reduce((sum, value) => sum + value, 0);
-    return exponents.map((value) => value / total);
+    return exponents.slice(0, this.#description.classes.length).map((value) => value / total);
   }
 
   #judge(shares) {
     const { classes, calibration } = this.#description;
     const confidence = Math.max(...shares);
-    const isRejected = confidence < calibration.rejected;
+    const belonging = this.#knowsNone ? shares.reduce((sum, share) => sum + share, 0) : confidence;
+    const isRejected = belonging < calibration.rejected;
     return {
       label: isRejected ? null : classes[shares.indexOf(confidence)],
       confidence,
@@ -71,4 +80,9 @@ export class Model {
       probabilities: Object.fromEntries(classes.map((name, i) => [name, shares[i]])),
     };
   }
+}
+
+function refuse(what, found, known) {
+  const unknown = found.filter((name) => !known.includes(name));
+  if (unknown.length) throw new Error(`these ${what} are not known here: ${unknown}`);
 }

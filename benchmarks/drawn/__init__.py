@@ -1,0 +1,1 @@
+"""What `benchmarks/drawings.py` asks a bundle, one kind a module."""

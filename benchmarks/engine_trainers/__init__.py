@@ -1,0 +1,1 @@
+"""The trainers of the libraries that place, on clusters of their own; each script is a cold start."""

@@ -1,0 +1,1 @@
+"""Ranks of a gang on several hosts: what the engines share that have such."""
