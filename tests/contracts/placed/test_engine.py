@@ -71,3 +71,14 @@ def test_the_fingerprint_is_that_of_one_worker(
 
 test_a_launch_tells_a_death = suite.test_a_launch_tells_a_death_without_a_last_word
 test_a_worker_that_cannot_read_its_records_says_why = suite.test_a_worker_that_cannot_read_its_records_says_why
+
+
+def test_a_map_has_the_room_that_a_gang_took(engine: Engine, runs: str, reference: TrainResult) -> None:
+    spec = spec_of(2, f"engine.name={engine.name}")
+    assert train(spec, runs=runs, engine=engine).fingerprint == reference.fingerprint
+    assert list(engine.map(negated, range(4), workers=2, deadline_s=60)) == [0, -1, -2, -3]
+    assert train(spec, runs=runs, engine=engine).fingerprint == reference.fingerprint
+
+
+def negated(number: int) -> int:
+    return -number

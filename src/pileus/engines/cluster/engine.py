@@ -89,6 +89,6 @@ class ClusterEngine:
 
     def close(self) -> None:
         if self._agents is not None:
-            self._agents.dismiss(self._over)
+            self._agents.close(self._over)
             self._agents = None
         self._host.close()

@@ -84,13 +84,16 @@ class DaskPlacer:
                 self._endings[name] = ending
         return self._endings
 
-    def close(self) -> None:
+    def leave(self) -> None:
         if self._futures:
             self._cluster.wait(self._futures.values(), _LEAVE_S)
         for name in list(self._futures):
             self._give_up(name)
         self._pending.clear()
         self._endings.clear()
+
+    def close(self) -> None:
+        self.leave()
         if self._turn is not None:
             self._cluster.client.loop.add_callback(self._turn.refresh_callback.stop)
             self._turn = None

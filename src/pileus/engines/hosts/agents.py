@@ -40,10 +40,14 @@ class Agents:
             link.close()
 
     def dismiss(self, over: Over) -> None:
-        """Tell all how it ended; none is left, and no more are let in."""
+        """Tell all how it ended; none is left."""
         self.welcome()
         for name, link in list(self.links.items()):
             with contextlib.suppress(OSError):  # it is gone already
                 link.send(over)
             self.drop(name)
+
+    def close(self, over: Over) -> None:
+        """None is left, and no more are let in."""
+        self.dismiss(over)
         self._reception.close()

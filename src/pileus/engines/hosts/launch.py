@@ -82,6 +82,7 @@ class HostsLaunch:
         """Hosts of which a rank has said something."""
         self._said_last_word: set[int] = set()
         self._looked_s = 0.0
+        self.has_ended = False
         for name in list(agents.links):
             self._begin(name)
 
@@ -101,6 +102,7 @@ class HostsLaunch:
             self._tell(name, Relay(gang=self._number, order=order))
 
     def end(self) -> None:
+        self.has_ended = True
         for name in list(self._begun):
             self._tell(name, End(gang=self._number))
         if self._own is not None:

@@ -1,7 +1,7 @@
 """An engine whose gangs live in places, one a rank; the driver hosts none.
 
 Places outlive gangs: a worker that dies is started anew where it was, and a place that is gone is placed anew for the
-next gang.
+next gang. What they take is given back before the cluster's own tasks are to map.
 """
 
 from __future__ import annotations
@@ -50,6 +50,7 @@ class PlacedEngine:
         self._tasks = tasks
         self._own_cores = own_cores
         self._agents: Agents | None = None
+        self._launch: HostsLaunch | None = None
         self._secret = secrets.token_bytes(NONCE_BYTES)
         self._driver = ("", 0)
         self._group = ""
@@ -73,7 +74,8 @@ class PlacedEngine:
             agents.drop(name)
         self._placer.place(invitation, needs, staying)
         ranks = {name: (rank,) for name, rank in names.items()}
-        return HostsLaunch(self._num_gangs, job_over_hosts(job), agents, ranks, _Places(self._placer))
+        self._launch = HostsLaunch(self._num_gangs, job_over_hosts(job), agents, ranks, _Places(self._placer))
+        return self._launch
 
     def map(
         self,
@@ -85,11 +87,14 @@ class PlacedEngine:
         keep: bool = False,
     ) -> Generator[Result, None, None]:
         """By tasks of the cluster."""
+        if self._agents is not None and (self._launch is None or self._launch.has_ended):
+            self._agents.dismiss(_DISMISSED)
+            self._placer.leave()
         return map_by(self._tasks, call, items, workers=workers, deadline_s=deadline_s, keep=keep)
 
     def close(self) -> None:
         if self._agents is not None:
-            self._agents.dismiss(_DISMISSED)
+            self._agents.close(_DISMISSED)
             self._agents = None
         self._placer.close()
 

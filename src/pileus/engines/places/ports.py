@@ -57,6 +57,10 @@ class Placer(Protocol):
         """Of the places asked for last. Often asked: what is to be done in turns is done here."""
         ...
 
+    def leave(self) -> None:
+        """No place is left, once those that were dismissed have gone; what they took is free for other work."""
+        ...
+
     def close(self) -> None:
         """No place is left, nor anything else that was begun here; what stood before stays."""
         ...

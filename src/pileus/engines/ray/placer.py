@@ -79,10 +79,13 @@ class RayPlacer:
             self._endings[running[end]] = _ending(end)
         return self._endings
 
-    def close(self) -> None:
+    def leave(self) -> None:
         if self._ends and ray.is_initialized():
             ray.wait(list(self._ends.values()), num_returns=len(self._ends), timeout=_LEAVE_S)
             self._clear()
+
+    def close(self) -> None:
+        self.leave()
         self._cluster.close()
 
     def _actor(self, number: int, need: Need) -> Any:

@@ -53,7 +53,7 @@ class SparkPlacer:
     def place(self, invitation: Invitation, needs: Mapping[str, Need], staying: Collection[str]) -> None:
         if staying:
             return
-        self._end_stage()
+        self.leave()
         self._needs = dict(needs)
         need = next(iter(needs.values()))
         self._session.open(len(needs), need)
@@ -68,14 +68,14 @@ class SparkPlacer:
         ending = self._stage.ending if self._stage is not None else None
         return dict.fromkeys(self._needs, ending) if ending is not None else {}
 
-    def close(self) -> None:
-        self._end_stage()
-        self._session.close()
-
-    def _end_stage(self) -> None:
+    def leave(self) -> None:
         if self._stage is not None:
             self._stage.end()
             self._stage = None
+
+    def close(self) -> None:
+        self.leave()
+        self._session.close()
 
 
 class _Stage:
