@@ -57,7 +57,7 @@ class Model:
         images_NHWC = np.frombuffer(b"".join(bodies), np.uint8).reshape(-1, *self.shape)
         logits_NK = self._session.run(["logits"], {"images": images_NHWC})[0] / self._temperature
         exponents_NK = np.exp(logits_NK - logits_NK.max(axis=1, keepdims=True))
-        rows_NK = exponents_NK / exponents_NK.sum(axis=1, keepdims=True)
+        rows_NK = (exponents_NK / exponents_NK.sum(axis=1, keepdims=True))[:, : len(self._classes)]  # none is the last
         best_N = rows_NK.argmax(axis=1).tolist()
         return [
             self._encode({"label": self._classes[best], "probabilities": dict(zip(self._classes, row, strict=True))})

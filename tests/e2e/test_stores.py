@@ -13,6 +13,7 @@ import pytest
 from pileus.operations.runs import find_run, verify_run
 from pileus.operations.train import train
 from pileus.spec.job import Fault
+from pileus.store import open_store
 from tests.e2e.running import (
     PILEUS,
     STEPS_PER_EPOCH,
@@ -88,3 +89,17 @@ def test_a_killed_run_on_hdfs_is_resumed(hdfs_address: str, digits: Path, tmp_pa
     whole = train(trial_spec(digits, "engine.name=fake", _SHORT), runs=str(tmp_path), name="whole")
     assert _killed_then_resumed(str(digits), runs, "--set", _SHORT) == whole.fingerprint
     assert verify_run(find_run("one", runs)).faults == ()
+
+
+def test_engines_are_compared_with_what_they_write_on_s3(bucket: str, tmp_path: Path) -> None:
+    words = ("--engines", "local", "--models", "cnn", "--workers", "2", "--epochs", "1", "--images", "600")
+    stores = ("--stores", "files", f"{bucket}/bench")
+    ended = alone("bench", "engines", *words, *stores, "--out", str(tmp_path / "out"), "--json")
+    assert ended.code == 0, ended.err
+    found = json.loads(ended.out)
+    assert (found["trials"], found["failed"]) == (2, [])
+    (files,) = (each for each in found["figures"] if each["cell"]["store"] == "files")
+    (there,) = (each for each in found["figures"] if each["cell"]["store"] != "files")
+    assert there["fingerprints"] == files["fingerprints"]
+    assert there["network_bytes"] > files["network_bytes"] > 0
+    assert open_store(bucket).list() == []

@@ -48,7 +48,7 @@ def test_an_extra_that_is_missing_is_said_before_anything_starts(
 ) -> None:
     for module in [each for each in sys.modules if each.startswith(f"pileus.engines.{name}")]:
         monkeypatch.delitem(sys.modules, module)
-    monkeypatch.setitem(sys.modules, PLACING[name], None)
+    monkeypatch.setitem(sys.modules, PLACING[name].library, None)
     ended = here(capsys, "doctor", "--faults", f"{name}@127.0.0.1:1")
     assert_told(ended, 3, f"pip install 'pileus[{name}]'")
     assert (ended.out, len(ended.err.splitlines())) == ("", 1)

@@ -72,7 +72,7 @@ def run(code: str, *arguments: str, folder: Path) -> str:
 def test_no_import_has_effects(tmp_path: Path) -> None:
     ours = [module.name for module in modules() if module.name.partition(".")[0] == "pileus"]
     ours.remove("pileus.__main__")
-    absent = tuple(f"pileus.engines.{name}" for name, library in PLACING.items() if not find_spec(library))
+    absent = tuple(f"pileus.engines.{name}" for name, placing in PLACING.items() if not find_spec(placing.library))
     ours = [name for name in ours if not name.startswith(absent)]
     libraries = {found.imported for found in imports() if found.importer in ours}
     foreign = sorted(name for name in libraries if name.partition(".")[0] not in ("pileus", "__future__"))

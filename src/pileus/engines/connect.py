@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from typing import NamedTuple
 
 from pileus.engines.cluster.engine import ClusterEngine
 from pileus.engines.local.engine import LocalEngine
@@ -10,11 +12,42 @@ from pileus.engines.ports import Engine
 from pileus.errors import MissingExtra, SpecError, UsageError
 from pileus.spec.resolve import did_you_mean
 
-ENGINES = ("fake", "local", "cluster", "ray", "dask", "spark")
-PLACING = {"ray": "ray", "dask": "distributed", "spark": "pyspark"}
-"""By engine that places its workers by a cluster of another library: that library. The extra is named as the engine."""
-FIXED = ("spark",)
-"""Engines whose gangs keep their number of workers for as long as they are driven."""
+
+class Placing(NamedTuple):
+    """An engine that places its workers by a cluster of another library, in an extra of the engine's name."""
+
+    library: str
+    """As it is imported."""
+    make: Callable[[str | None, int], Engine]
+    """By an address and the number of cores that an own cluster has. ModuleNotFoundError without the library."""
+    resizes: bool = True
+    """A run under way can go on with another number of workers."""
+
+
+def _ray(address: str | None, cores: int) -> Engine:
+    from pileus.engines.ray.engine import ray_engine  # noqa: PLC0415
+
+    return ray_engine(address, cores)
+
+
+def _dask(address: str | None, cores: int) -> Engine:
+    from pileus.engines.dask.engine import dask_engine  # noqa: PLC0415
+
+    return dask_engine(address, cores)
+
+
+def _spark(address: str | None, cores: int) -> Engine:
+    from pileus.engines.spark.engine import spark_engine  # noqa: PLC0415
+
+    return spark_engine(address, cores)
+
+
+PLACING = {
+    "ray": Placing("ray", _ray),
+    "dask": Placing("distributed", _dask),
+    "spark": Placing("pyspark", _spark, resizes=False),
+}
+ENGINES = ("fake", "local", "cluster", *PLACING)
 
 
 def connect(name: str, *, address: str | None = None, cores: int | None = None) -> Engine:
@@ -35,38 +68,27 @@ def connect(name: str, *, address: str | None = None, cores: int | None = None) 
             return LocalEngine(cores)
         case "cluster":
             return ClusterEngine(cores=cores)
-        case "ray" | "dask" | "spark":
-            return _placing(name, address, cores or len(os.sched_getaffinity(0)))
-    raise SpecError(f"no engine is called {name!r}; {did_you_mean(name, ENGINES)}")
+    if name not in PLACING:
+        raise SpecError(f"no engine is called {name!r}; {did_you_mean(name, ENGINES)}")
+    placing = PLACING[name]
+    try:
+        return placing.make(address, cores or len(os.sched_getaffinity(0)))
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("pileus"):
+            raise
+        raise MissingExtra(f"engine {name!r}", placing.library, name) from error
+
+
+def resizes(name: str) -> bool:
+    """Whether a run under way on that engine can go on with another number of workers."""
+    return name not in PLACING or PLACING[name].resizes
 
 
 def check_resizable(name: str) -> None:
-    """UsageError where a run under way on that engine cannot go on with another number of workers."""
-    if name in FIXED:
-        can = ", ".join(each for each in ENGINES if each not in FIXED)
+    """UsageError where it does not resize."""
+    if not resizes(name):
+        can = ", ".join(each for each in ENGINES if resizes(each))
         raise UsageError(
             f"a barrier stage of engine {name!r} takes no worker in once it has begun; {can} can: interrupt the run, "
             "and go on with it on one of them, or here: pileus runs resume RUN --engine E --workers N"
         )
-
-
-def _placing(name: str, address: str | None, cores: int) -> Engine:
-    """Each is an extra, imported where it is asked for."""
-    try:
-        match name:
-            case "ray":
-                from pileus.engines.ray.engine import ray_engine  # noqa: PLC0415
-
-                return ray_engine(address, cores)
-            case "dask":
-                from pileus.engines.dask.engine import dask_engine  # noqa: PLC0415
-
-                return dask_engine(address, cores)
-            case _:
-                from pileus.engines.spark.engine import spark_engine  # noqa: PLC0415
-
-                return spark_engine(address, cores)
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("pileus"):
-            raise
-        raise MissingExtra(f"engine {name!r}", PLACING[name], name) from error

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from signal import Signals
 from typing import Any
 
-from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, GangEvent, Item, Result, check_workers
+from pileus.engines.ports import ITEM_DEADLINE_S, OF_ANY_WORKERS, Capabilities, GangEvent, Item, Result, check_workers
 from pileus.errors import PeerLost, UsageError
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Job, Joined, Order, Report, Stop
@@ -28,9 +28,7 @@ class _Killed(BaseException):
 class FakeEngine:
     name = "fake"
     dashboard = ""
-    capabilities = Capabilities(
-        strategies=frozenset({"single", "all_reduce", "local_sgd", "parameter_server"}), processes=False
-    )
+    capabilities = Capabilities(strategies=OF_ANY_WORKERS, processes=False)
 
     def __init__(self) -> None:
         self._memory: tuple[str, list[bytes]] = ("", [])

@@ -8,12 +8,18 @@ from typing import Protocol, TypeVar
 from pileus.errors import UsageError
 from pileus.runs.life.events import Lost
 from pileus.spec.job import Job, Order, Report
+from pileus.spec.run import STRATEGIES
 from pileus.spec.values import Spec
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 ITEM_DEADLINE_S = 3600.0
+
+OF_ANY_WORKERS = frozenset(STRATEGIES)
+"""Strategies, as `RunSpec.strategy_kind` has them, whose workers only have to reach each other."""
+OF_PROCESSES = OF_ANY_WORKERS | {"all_reduce (fast)"}
+"""And the one of which a process can have one worker alone."""
 
 
 class Capabilities(Spec, frozen=True, kw_only=True):

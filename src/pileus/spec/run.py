@@ -7,7 +7,7 @@ same kind of hardware.
 from __future__ import annotations
 
 import math
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from msgspec import NODEFAULT, Meta, field
 from msgspec.structs import FieldInfo, fields, force_setattr
@@ -82,6 +82,8 @@ class LocalSgd(Spec, tag_field="name", tag="local_sgd", frozen=True, kw_only=Tru
 
 
 Strategy = Single | AllReduce | ParameterServer | LocalSgd
+STRATEGIES = tuple(sorted(str(each.__struct_config__.tag) for each in get_args(Strategy)))
+"""Their names."""
 Role = Literal["worker", "server", "evaluator"]
 
 

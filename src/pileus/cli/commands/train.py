@@ -14,7 +14,7 @@ from pileus.engines.ports import Engine
 from pileus.operations.train import train
 from pileus.recipes.load import load_recipe, recipe_names
 from pileus.spec.resolve import parse_setting, resolve, setting_names, split_engine
-from pileus.spec.run import RunSpec
+from pileus.spec.run import STRATEGIES, RunSpec
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -55,8 +55,7 @@ def register(commands: Commands) -> None:
         "there), cluster (hosts of TF_CONFIG), fake (threads)",
     )
     parser.add_argument("--workers", type=int, metavar="N", help="number of workers")
-    strategies = "how workers agree: all_reduce, local_sgd, parameter_server, single"
-    parser.add_argument("--strategy", metavar="NAME", help=strategies)
+    parser.add_argument("--strategy", metavar="NAME", help=f"how workers agree: {', '.join(STRATEGIES)}")
     parser.add_argument("--device", metavar="NAME", help="where networks compute: cpu (default), cuda, auto")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="set one value of the spec")
     parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: runs)")

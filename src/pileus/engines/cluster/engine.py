@@ -19,7 +19,7 @@ from pileus.engines.hosts.host import Host
 from pileus.engines.hosts.launch import HostsLaunch, job_over_hosts
 from pileus.engines.hosts.messages import Over
 from pileus.engines.hosts.reception import Reception
-from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, Item, Result
+from pileus.engines.ports import ITEM_DEADLINE_S, OF_PROCESSES, Capabilities, Item, Result
 from pileus.errors import UsageError
 from pileus.spec.job import Job
 
@@ -31,11 +31,7 @@ class ClusterEngine:
 
     name = "cluster"
     dashboard = ""
-    capabilities = Capabilities(
-        strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd", "parameter_server"}),
-        processes=True,
-        memory=False,
-    )
+    capabilities = Capabilities(strategies=OF_PROCESSES, processes=True, memory=False)
 
     def __init__(self, cluster: Cluster | None = None, cores: int | None = None) -> None:
         self.cluster = cluster or read_cluster()

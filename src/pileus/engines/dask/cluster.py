@@ -26,7 +26,12 @@ _OWN = {
     "distributed.scheduler.allowed-failures": 0,
     "distributed.comm.timeouts.connect": "10s",
     "distributed.admin.log-format": "%(message)s",
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.profile.enabled": False,
 }
+"""As long as there is one of our own. Its processes wait beside workers that compute: they need not look at themselves
+a hundred times a second."""
 _NO_PAGES = {"dashboard": False, "dashboard_address": f"{_LOCAL.host}:0"}
 """A scheduler has a port of HTTP all the same, and without a choice always the same one."""
 
@@ -39,6 +44,7 @@ class DaskCluster:
         self._client: Client | None = None
         self._own: LocalCluster | None = None
         self._folder: str | None = None
+        self._settings = contextlib.ExitStack()
 
     @property
     def is_own(self) -> bool:
@@ -94,21 +100,22 @@ class DaskCluster:
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
+        self._settings.close()
 
     def _connect(self) -> None:
         if self._address is None:
             self._folder = tempfile.mkdtemp(prefix="pileus-dask-")
-            with dask.config.set({**_OWN, "temporary-directory": self._folder}):
-                self._own = LocalCluster(
-                    n_workers=0,
-                    threads_per_worker=1,
-                    processes=True,
-                    host=_LOCAL.host,
-                    scheduler_kwargs=_NO_PAGES,
-                    memory_limit=None,
-                    local_directory=self._folder,
-                    silence_logs=logging.CRITICAL,
-                )
+            self._settings.enter_context(dask.config.set({**_OWN, "temporary-directory": self._folder}))
+            self._own = LocalCluster(
+                n_workers=0,
+                threads_per_worker=1,
+                processes=True,
+                host=_LOCAL.host,
+                scheduler_kwargs=_NO_PAGES,
+                memory_limit=None,
+                local_directory=self._folder,
+                silence_logs=logging.CRITICAL,
+            )
         try:
             _check_answers(self._address)
             self._client = Client(self._own or self._address, timeout=_CONNECT_DEADLINE_S, set_as_default=False)

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Generator, Iterable
 
 from pileus.engines.local.crew import Crew
-from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, Item, Result
+from pileus.engines.ports import ITEM_DEADLINE_S, OF_PROCESSES, Capabilities, Item, Result
 from pileus.engines.processes.gang import Gang
 from pileus.engines.processes.memory import Memory
 from pileus.engines.processes.workers import Nursery
@@ -23,10 +23,7 @@ class LocalEngine:
 
     name = "local"
     dashboard = ""
-    capabilities = Capabilities(
-        strategies=frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd", "parameter_server"}),
-        processes=True,
-    )
+    capabilities = Capabilities(strategies=OF_PROCESSES, processes=True)
 
     def __init__(self, cores: int | None = None) -> None:
         self._cores = cores or len(os.sched_getaffinity(0))

@@ -18,7 +18,7 @@ from pileus.engines.hosts.reception import Reception
 from pileus.engines.hosts.secret import NONCE_BYTES
 from pileus.engines.places.invitation import Invitation
 from pileus.engines.places.ports import Need, Placer
-from pileus.engines.ports import ITEM_DEADLINE_S, Capabilities, Item, Result
+from pileus.engines.ports import ITEM_DEADLINE_S, OF_PROCESSES, Capabilities, Item, Result
 from pileus.engines.tasks import Tasks, map_by
 from pileus.spec.job import Job
 from pileus.spec.run import RunSpec
@@ -29,8 +29,7 @@ _DISMISSED = Over(code=0, reason="dismissed")
 
 def placed_capabilities() -> Capabilities:
     """What is common to all that place."""
-    strategies = frozenset({"single", "all_reduce", "all_reduce (fast)", "local_sgd", "parameter_server"})
-    return Capabilities(strategies=strategies, processes=True, memory=False, places=True)
+    return Capabilities(strategies=OF_PROCESSES, processes=True, memory=False, places=True)
 
 
 class PlacedEngine:
@@ -90,7 +89,7 @@ class PlacedEngine:
         if self._agents is not None and (self._launch is None or self._launch.has_ended):
             self._agents.dismiss(_DISMISSED)
             self._placer.leave()
-        return map_by(self._tasks, call, items, workers=workers, deadline_s=deadline_s, keep=keep)
+        yield from map_by(self._tasks, call, items, workers=workers, deadline_s=deadline_s, keep=keep)
 
     def close(self) -> None:
         if self._agents is not None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from pileus.engines.connect import FIXED
+from pileus.engines.connect import resizes
 from pileus.engines.ports import Engine, GangEvent
 from pileus.errors import Interrupted, PileusError
 from pileus.operations.runs import describe_run, find_run, verify_run
@@ -58,7 +58,7 @@ def why_not(scenario: Scenario, engine: Engine) -> str | None:
         return f"the workers of engine {engine.name!r} are no processes of their own"
     if scenario.is_apart and engine.capabilities.places:
         return _why_not_placed(scenario, engine)
-    if scenario.resize is not None and engine.name in FIXED:
+    if scenario.resize is not None and not resizes(engine.name):
         return f"engine {engine.name!r} takes no worker in once a gang has begun"
     strategy = msgspec.to_builtins(spec_of(scenario, engine.name).strategy)["name"]
     if strategy not in engine.capabilities.strategies:
