@@ -83,7 +83,7 @@ def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
         ends.append(len(items))
     items_NK = probabilities_NK[items]
     rounded = items_NK.astype(np.float64).round(_DIGITS).tolist()
-    rejected_N = _thresholds(bundle, items_NK, boxes, strings)
+    rejected_N = _thresholds(bundle, items_NK, boxes, strings) if strings else None
     each = [*map(Found, bundle.judge(items_NK, rejected_N), boxes, rounded)]
     answers = [each[begin:end] for begin, end in pairwise([0, *ends])]
     return Findings(answers, asked_NHWC if len(items) == start else asked_NHWC[items])
