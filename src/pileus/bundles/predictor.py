@@ -91,14 +91,16 @@ class Bundle:
         fold = np.max if self.manifest.none is None else np.sum
         return np.asarray(fold(probabilities_NK, axis=-1))
 
-    def judge(self, probabilities_NK: NDArray[np.float32]) -> list[Prediction]:
-        """What each row of probabilities says by the bundle's thresholds."""
+    def judge(
+        self, probabilities_NK: NDArray[np.float32], rejected_N: NDArray[np.float64] | None = None
+    ) -> list[Prediction]:
+        """What each row of probabilities says by the bundle's thresholds, or rejected below `rejected_N`."""
         best_N, confidence_N = probabilities_NK.argmax(axis=1), probabilities_NK.max(axis=1, initial=0.0)
         calibration, classes = self.manifest.calibration, self.classes
         verdicts: list[Verdict] = ["unsure", "certain", "rejected"]
         certain_N = confidence_N.astype(np.float64) >= calibration.certain
-        rejected_N = self.belonging(probabilities_NK).astype(np.float64) < calibration.rejected
-        verdict_N = np.where(rejected_N, 2, certain_N)
+        least_N = calibration.rejected if rejected_N is None else rejected_N
+        verdict_N = np.where(self.belonging(probabilities_NK).astype(np.float64) < least_N, 2, certain_N)
         columns = (best_N.tolist(), confidence_N.tolist(), verdict_N.tolist(), probabilities_NK.tolist())
         return [
             Prediction(

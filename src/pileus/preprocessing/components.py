@@ -56,16 +56,21 @@ def components_of(runs: Runs) -> Components:
         np.minimum.at(roots, np.maximum(one, other), np.minimum(one, other))
         while (roots[roots] != roots).any():
             roots = roots[roots]
-    _, first, of_run = np.unique(roots, return_index=True, return_inverse=True)
-    count = len(first)
+    return boxed(runs, np.unique(roots, return_inverse=True)[1])
+
+
+def boxed(runs: Runs, of_run: NDArray[np.int64]) -> Components:
+    """Of runs whose components are known."""
+    count = int(of_run.max()) + 1 if len(of_run) else 0
     lengths = runs.stops - runs.starts
     area = np.bincount(of_run, weights=lengths, minlength=count).astype(np.int64)
     left, right = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
-    bottom = np.zeros(count, np.int64)
+    top, bottom = np.full(count, np.iinfo(np.int64).max), np.zeros(count, np.int64)
     np.minimum.at(left, of_run, runs.starts)
     np.maximum.at(right, of_run, runs.stops)
+    np.minimum.at(top, of_run, runs.rows)
     np.maximum.at(bottom, of_run, runs.rows + 1)
-    return Components(of_run, left, runs.rows[first], right, bottom, area)
+    return Components(of_run, left, top, right, bottom, area)
 
 
 def _touching(runs: Runs) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -30,13 +30,13 @@ _CLEAR_GAP = 0.15
 _NEAR = 0.12
 _TOGETHER = 0.5
 """Part of the narrower stroke's width that lies over the other; beyond it, near strokes are of one item."""
-_OVER = 0.25
+_OVER = 0.5
 """The same, from where on the shape alone takes two for one."""
 _FLAT, _TINY = 0.3, 0.12
 """Heights: bars, and dots that a pen leaves."""
 _LEAST_WIDTH = 0.1
 _WIDEST = 1.6
-_DOUBT = 1.0
+_DOUBT = 0.6
 """Nats against a candidate that cuts what the shape joins, or joins what it cuts."""
 
 Line = NDArray[np.float64]

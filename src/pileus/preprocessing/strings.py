@@ -1,15 +1,14 @@
 """A picture of writing to its items: components of the ink, cut where digits touch.
 
-The ink is made upright first, so that neighbours that lean do not lie over each other. Components in one column are of
-one item; a wide one is cut, for trial, where its ink is thinnest from top to bottom. The model then chooses among the
-pieces and their runs (`lattice`).
+Writing that leans is parted as if it were upright, so that neighbours do not lie over each other. Components in one
+column are of one item; a wide one is cut, for trial, along the ways down that cross the least ink. The model then
+chooses among the pieces and their runs (`lattice`).
 
 All is measured by the height of the tallest component that is no speck, so that resolution does not matter.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -18,23 +17,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from pileus.preprocessing.components import Components, Runs, components_of, painted, runs_of
+from pileus.preprocessing.components import Components, Runs, boxed, components_of, painted, runs_of
 from pileus.preprocessing.lattice import Box, Candidate, Item
-from pileus.preprocessing.writing import Ink, framed, grey_of, ink_of, is_frame
+from pileus.preprocessing.writing import Ink, block_maximum, framed, grey_of, ink_of, is_frame, stroke_width
 from pileus.spec.preprocessing import Drawing
 
 _MAX_COMPONENTS = 2_000
 """More are a photograph or noise, and are taken as one item."""
 _MAX_ATOMS = 48
-_MAX_RUN = 5
+_MAX_RUN = 7
 """Atoms that one candidate may consist of."""
 
 _EDGE = 0.3
-_RULE, _FILLED, _RULE_THICK = 0.7, 0.5, 0.12
+_RULE, _FILLED, _RULE_THICK = 0.7, 0.6, 0.12
 """Printed lines: in this outer part of a string's picture, longer than this part of its height or filling this part of
 its width, and thinner than this part of its height."""
 _SLANTS = tuple(step / 10 for step in range(-4, 11))
 """Columns to the right for a row upwards, that are tried."""
+_LEANING = 0.5
+"""What of the unevenness a slant of 1 must bring: zeros that touch are most uneven where they lean."""
 _STRING = 1.4
 """Width by height from which ink may be several items, and is made upright."""
 
@@ -42,33 +43,43 @@ _SPECK_AREA = 0.1
 """Of the largest component's area: smaller ones do not say how tall the writing is."""
 _SPECK = 0.25
 _FLAT = 0.22
+_COMMA = 0.5
+"""Lower ones are dots and commas where they begin below the middle of the writing."""
 _IN_ONE_COLUMN = 0.5
 _WIDE = 0.7
 _BETWEEN_CUTS = 0.16
 _THIN = 0.4
 _WIDEST = 1.5
 _NEAR = 0.12
-_CUT_DOUBT, _JOIN_DOUBT = 0.4, 0.7
-"""Nats against a candidate that ends within a component, or holds several."""
+_MOST_ROWS = 128
+"""Of the copy that cuts are looked for in."""
+_BENDING = 0.2
+"""How far a cut may go aside."""
+_BEND, _STRAIGHT = 0.05, 0.02
+"""What a step aside and a row aside cost, in pixels of ink."""
+_CUT_DOUBT, _CROSSED_DOUBT, _JOIN_DOUBT = 0.1, 0.1, 0.7
+"""Nats against a candidate that ends within a component, for each width of the stroke there, or holds several."""
+_UPRIGHT = 0.5
+"""Of the slant, that is taken from an item."""
 
 
 class _Atom(NamedTuple):
-    """Columns [left, right) of a group of components."""
+    """Part of a group of components, within the columns [left, right)."""
 
     group: int
     left: int
     right: int
+    crossed: float
+    """Widths of the stroke that were cut through to part it from the one before."""
 
 
 class _Page(NamedTuple):
     ink: Ink
-    groups_HW: NDArray[np.int32]
-    """Which group each pixel is of; -1: none."""
+    atoms_HW: NDArray[np.int32]
+    """Which atom each pixel is of, made upright; -1: none."""
     height: float
     """Of the writing."""
     slant: float
-    width: int
-    """Pixels of the ink before it was made upright."""
     size: tuple[int, int]
     """Width and height of the picture."""
 
@@ -80,38 +91,39 @@ def candidates_of_picture(picture: Image.Image, spec: Drawing) -> list[Candidate
         image_HWC = np.asarray(grey, np.uint8)[:, :, None].copy()
         return [Candidate(0, 1, Item(image_HWC, (0, 0, spec.width, spec.height)))]
     ink = ink_of(grey)
-    width = ink.ink_HW.shape[1]
-    ink, slant = _upright(ink)
-    runs = runs_of(_unruled(ink.ink_HW >= ink.threshold))
-    components = components_of(runs)
-    height, group_of = _grouped(components)
-    keep = group_of[components.of_run] >= 0
-    kept = Runs(*(column[keep] for column in runs))
-    groups_HW = painted(kept, group_of[components.of_run][keep], ink.ink_HW.shape)
-    page = _Page(ink, groups_HW, height, slant, width, grey.size)
-    atoms = list(_atoms(page, int(group_of.max()) + 1))
-    return list(_candidates(page, atoms, spec))
+    mask_HW = ink.ink_HW >= ink.threshold
+    slant = _slant(mask_HW)
+    runs = runs_of(_unruled(mask_HW))
+    of_run = components_of(runs).of_run
+    shifts_H = _shifts(slant, len(mask_HW))
+    upright = Runs(runs.rows, runs.starts + shifts_H[runs.rows], runs.stops + shifts_H[runs.rows])
+    height, group_of = _grouped(boxed(upright, of_run))
+    keep = group_of[of_run] >= 0
+    kept = Runs(*(column[keep] for column in upright))
+    wide = mask_HW.shape[1] + int(shifts_H.max())
+    groups_HW = painted(kept, group_of[of_run][keep], (len(mask_HW), wide))
+    boxes = boxed(kept, group_of[of_run][keep])
+    atoms_HW, atoms = _atoms(groups_HW, boxes, height, stroke_width(ink.ink_HW))
+    return list(_candidates(_Page(ink, atoms_HW, height, slant, grey.size), atoms, spec))
 
 
-def _upright(ink: Ink) -> tuple[Ink, float]:
-    """Sheared so that the columns' sums are as uneven as can be; only what is wide enough to be a string."""
-    sure_HW = ink.ink_HW >= ink.threshold
-    rows, columns = np.nonzero(sure_HW)
+def _slant(mask_HW: NDArray[np.bool_]) -> float:
+    """Columns to the right for a row down that make the columns' sums as uneven as can be; 0 for what is no string."""
+    rows, columns = np.nonzero(mask_HW)
     if np.ptp(columns) + 1 < _STRING * (np.ptp(rows) + 1):
-        return ink, 0.0
-    height, width = sure_HW.shape
+        return 0.0
 
     def unevenness(slant: float) -> float:
         shifted = np.rint(columns + slant * rows).astype(np.int64)
-        return float((np.bincount(shifted - shifted.min()).astype(np.float64) ** 2).sum()) * (1 - 0.02 * abs(slant))
+        return float((np.bincount(shifted - shifted.min()).astype(np.float64) ** 2).sum()) * (1 - _LEANING * abs(slant))
 
-    slant = max(_SLANTS, key=unevenness)
-    room = math.ceil(abs(slant) * height)
-    first = 0.0 if slant >= 0 else slant * height
-    sheared = Image.fromarray(ink.ink_HW).transform(
-        (width + room, height), Image.Transform.AFFINE, (1, -slant, first, 0, 1, 0), Image.Resampling.BILINEAR
-    )
-    return ink._replace(ink_HW=np.asarray(sheared, np.uint8)), slant
+    return max(_SLANTS, key=unevenness)
+
+
+def _shifts(slant: float, height: int) -> NDArray[np.int64]:
+    """(H,) whole columns, 0 or more, by which each row goes to the right."""
+    shifts_H = np.rint(slant * np.arange(height)).astype(np.int64)
+    return np.asarray(shifts_H - shifts_H.min(), np.int64)
 
 
 def _unruled(mask_HW: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -157,6 +169,10 @@ def _grouped(components: Components) -> tuple[float, NDArray[np.int64]]:
         else:
             groups.append([*here, number])
     written = [group for group in groups if not all(is_bar[number] for number in group[2:])] or groups
+    tops, bottoms = ([each[group[2:]] for group in written] for each in (components.top, components.bottom))
+    top_G, bottom_G = np.array([each.min() for each in tops]), np.array([each.max() for each in bottoms])
+    is_comma_G = (bottom_G - top_G < _COMMA * height) & (top_G > np.median((top_G + bottom_G) / 2))
+    written = [group for group, is_comma in zip(written, is_comma_G, strict=True) if not is_comma]
     for place, group in enumerate(sorted(written, key=lambda group: group[0] + group[1])):
         group_of[group[2:]] = place
     return height, group_of
@@ -168,72 +184,156 @@ def _shared(one: tuple[int, int], other: list[int]) -> float:
     return (min(one[1], other[1]) - max(one[0], other[0])) / max(narrower, 1)
 
 
-def _atoms(page: _Page, num_groups: int) -> Iterator[_Atom]:
-    for group in range(num_groups):
-        column_W = (page.groups_HW == group).sum(axis=0)
-        inked = np.flatnonzero(column_W)
-        left, right = int(inked[0]), int(inked[-1]) + 1
-        cuts = _cuts(column_W[left:right], page.height) if right - left > _WIDE * page.height else []
-        if num_groups + len(cuts) > _MAX_ATOMS:
-            cuts = []
-        bounds = [left, *(left + cut for cut in cuts), right]
-        yield from (_Atom(group, *pair) for pair in itertools.pairwise(bounds))
+def _atoms(
+    groups_HW: NDArray[np.int32], boxes: Components, height: float, stroke: float
+) -> tuple[NDArray[np.int32], list[_Atom]]:
+    """The atom that each pixel is of, -1: none; and the atoms, from left to right. `boxes`: of the groups."""
+    atoms_HW = np.full(groups_HW.shape, -1, np.int32)
+    atoms: list[_Atom] = []
+    for group in range(len(boxes)):
+        left, right = int(boxes.left[group]), int(boxes.right[group])
+        place = slice(int(boxes.top[group]), int(boxes.bottom[group])), slice(left, right)
+        mask_HW = groups_HW[place] == group
+        seams = _seams(mask_HW, height) if right - left > _WIDE * height else _NO_SEAMS
+        if len(atoms) + len(seams.crossed) + len(boxes) - group > _MAX_ATOMS:
+            seams = _NO_SEAMS
+        part_HW = np.zeros(mask_HW.shape, np.int32)
+        for seam_H in seams.columns:
+            part_HW += np.arange(right - left) >= seam_H[:, None]
+        crossed = [0.0, *(seams.crossed / stroke).tolist()]
+        for part in np.unique(part_HW[mask_HW]).tolist():
+            here_HW = mask_HW & (part_HW == part)
+            atoms_HW[place][here_HW] = len(atoms)
+            inked = np.flatnonzero(here_HW.any(axis=0))
+            atoms.append(_Atom(group, left + int(inked[0]), left + int(inked[-1]) + 1, crossed[part]))
+    return atoms_HW, atoms
 
 
-def _cuts(column_W: NDArray[np.int64], height: float) -> list[int]:
-    """Where the ink is thinnest, none near another or the ends."""
-    apart = max(2, round(_BETWEEN_CUTS * height))
-    most = 2 * math.ceil(len(column_W) / (0.5 * height))
-    cuts: list[int] = []
-    for place in np.argsort(column_W, kind="stable").tolist():
-        if column_W[place] > _THIN * height or len(cuts) >= most:
+class _Seams(NamedTuple):
+    """Ways from top to bottom, from left to right."""
+
+    columns: list[NDArray[np.int64]]
+    """(H,) each: the first column to the right of it."""
+    crossed: NDArray[np.float64]
+    """(S,) pixels of ink on each."""
+
+
+_NO_SEAMS = _Seams([], np.empty(0))
+
+
+def _seams(mask_HW: NDArray[np.bool_], height: float) -> _Seams:
+    """That cross the least ink, none near another or the ends."""
+    length, width = mask_HW.shape
+    coarse = math.ceil(max(length, height) / _MOST_ROWS)
+    small_HW = block_maximum(mask_HW.astype(np.uint8), coarse) > 0
+    small_HS = _ways_down(small_HW, height / coarse)
+    crossed_S = np.take_along_axis(small_HW, small_HS, axis=1).sum(axis=0) * float(coarse)
+    columns_HS = np.repeat(small_HS, coarse, axis=0)[:length] * coarse
+    chosen = _apart(columns_HS.mean(axis=0), crossed_S, width, height)
+    return _Seams([columns_HS[:, number] for number in chosen], crossed_S[chosen])
+
+
+def _ways_down(mask_HW: NDArray[np.bool_], height: float) -> NDArray[np.int64]:
+    """(H, S) columns: from places along the top, the way down near each that crosses the least ink."""
+    length, width = mask_HW.shape
+    half = max(1, round(_BENDING * height))
+    costs_HW = np.pad(mask_HW.astype(np.float64), ((0, 0), (half, half)), constant_values=2.0)
+    starts_S = np.arange(0, width, max(1, round(height / 20)))
+    columns_V = np.arange(2 * half + 1)
+    aside_V = _STRAIGHT * np.abs(columns_V - half) / half
+    best_SV = costs_HW[0, starts_S[:, None] + columns_V] + aside_V
+    steps = np.zeros((length, *best_SV.shape), np.int8)
+    for row in range(1, length):
+        padded = np.pad(best_SV, ((0, 0), (1, 1)), constant_values=np.inf)
+        ways = np.stack([padded[:, 1:-1], padded[:, :-2] + _BEND, padded[:, 2:] + _BEND])
+        choice = ways.argmin(axis=0)
+        steps[row] = np.array([0, -1, 1], np.int8)[choice]
+        best_SV = np.take_along_axis(ways, choice[None], axis=0)[0]
+        best_SV += costs_HW[row, starts_S[:, None] + columns_V] + aside_V
+    place_S = best_SV.argmin(axis=1)
+    places_HS = np.empty((length, len(starts_S)), np.int64)
+    for row in range(length - 1, -1, -1):
+        places_HS[row] = place_S
+        place_S = place_S + steps[row, np.arange(len(starts_S)), place_S]
+    return np.asarray(np.clip(places_HS + starts_S - half, 0, width - 1), np.int64)
+
+
+def _apart(means_S: NDArray[np.float64], crossed_S: NDArray[np.float64], width: int, height: float) -> list[int]:
+    """The numbers of the seams that cross least, from left to right."""
+    between = max(2.0, _BETWEEN_CUTS * height)
+    most = 2 * math.ceil(width / (0.5 * height))
+    taken: list[int] = []
+    for number in np.argsort(crossed_S, kind="stable").tolist():
+        if crossed_S[number] > _THIN * height or len(taken) >= most:
             break
-        if all(abs(place - other) >= apart for other in (0, len(column_W), *cuts)):
-            cuts.append(place)
-    return sorted(cuts)
+        if all(abs(means_S[number] - other) >= between for other in (0, width, *means_S[taken])):
+            taken.append(number)
+    return sorted(taken, key=lambda number: float(means_S[number]))
 
 
 def _candidates(page: _Page, atoms: list[_Atom], spec: Drawing) -> Iterator[Candidate]:
     for start in range(len(atoms)):
         for stop in range(start + 1, min(start + _MAX_RUN, len(atoms)) + 1):
             run = atoms[start:stop]
+            left, right = min(atom.left for atom in run), max(atom.right for atom in run)
             if stop - start > 1:
                 near = run[-1].group == run[-2].group or run[-1].left - run[-2].right <= _NEAR * page.height
-                left, right = min(atom.left for atom in run), max(atom.right for atom in run)
                 whole = len({atom.group for atom in run}) == 1 and _is_end(atoms, start) and _is_end(atoms, stop)
                 if not near or (right - left > _WIDEST * page.height and not whole):
                     break
-            doubt = _CUT_DOUBT * (2 - _is_end(atoms, start) - _is_end(atoms, stop))
+            doubt = _cut_doubt(atoms, start) + _cut_doubt(atoms, stop)
             doubt += _JOIN_DOUBT * (run[-1].group - run[0].group)
-            yield Candidate(start, stop, _item(page, run, spec), -doubt)
+            yield Candidate(start, stop, _item(page, slice(start, stop), (left, right), spec), -doubt)
 
 
 def _is_end(atoms: list[_Atom], place: int) -> bool:
     return place in (0, len(atoms)) or atoms[place - 1].group != atoms[place].group
 
 
-def _item(page: _Page, run: list[_Atom], spec: Drawing) -> Item:
-    left, right = min(atom.left for atom in run), max(atom.right for atom in run)
-    strip_HW = page.groups_HW[:, left:right]
-    of_run_HW = np.zeros(strip_HW.shape, np.bool_)
-    for atom in run:
-        columns = slice(atom.left - left, atom.right - left)
-        of_run_HW[:, columns] |= strip_HW[:, columns] == atom.group
+def _cut_doubt(atoms: list[_Atom], place: int) -> float:
+    return 0.0 if _is_end(atoms, place) else _CUT_DOUBT + _CROSSED_DOUBT * atoms[place].crossed
+
+
+def _item(page: _Page, run: slice, bounds: tuple[int, int], spec: Drawing) -> Item:
+    """The atoms of `run`, within the columns `bounds` when upright.
+
+    Made half upright: what leans much is less so then, and what leans by mistake is not bent much.
+    """
+    strip_HW = page.atoms_HW[:, slice(*bounds)]
+    of_run_HW = (strip_HW >= run.start) & (strip_HW < run.stop)
     rows = np.flatnonzero(of_run_HW.any(axis=1))
     top, bottom = int(rows[0]), int(rows[-1]) + 1
-    soft = Image.fromarray(of_run_HW[top:bottom].astype(np.uint8) * 255).filter(ImageFilter.MaxFilter(3))
+    shifts_H = _shifts(page.slant, len(strip_HW))[top:bottom]
+    rows, columns = np.nonzero(of_run_HW[top:bottom])
+    columns += bounds[0] - shifts_H[rows]
+    left, right = int(columns.min()), int(columns.max()) + 1
+    mask_HW = np.zeros((bottom - top, right - left), np.uint8)
+    mask_HW[rows, columns - left] = 255
+    soft = Image.fromarray(mask_HW).filter(ImageFilter.MaxFilter(3))
     ink_HW = np.where(np.asarray(soft) > 0, page.ink.ink_HW[top:bottom, left:right], 0).astype(np.uint8)
-    image_HWC = framed(ink_HW, page.ink.threshold, spec)[:, :, None]
-    return Item(image_HWC, _box(page, of_run_HW, left))
+    upright_HW = _sheared(ink_HW, _UPRIGHT * page.slant, page.ink.threshold)
+    image_HWC = framed(upright_HW, page.ink.threshold, spec)[:, :, None]
+    return Item(image_HWC, _box(page, (left, top, right, bottom)))
 
 
-def _box(page: _Page, mask_HW: NDArray[np.bool_], left: int) -> Box:
-    """In the picture's pixels, leaning as it is, of a mask of these columns from `left` on."""
-    rows, columns = np.nonzero(mask_HW)
-    places = columns + left - page.slant * (rows if page.slant >= 0 else rows - len(mask_HW))
-    start = min(max(math.floor(places.min()), 0), page.width - 1)
-    stop = min(max(math.ceil(places.max()) + 1, start + 1), page.width)
+def _sheared(ink_HW: NDArray[np.uint8], slant: float, threshold: int) -> NDArray[np.uint8]:
+    """As wide as its ink."""
+    if not slant:
+        return ink_HW
+    height, width = ink_HW.shape
+    room = math.ceil(abs(slant) * height)
+    first = 0.0 if slant >= 0 else slant * height
+    sheared = Image.fromarray(ink_HW).transform(
+        (width + room, height), Image.Transform.AFFINE, (1, -slant, first, 0, 1, 0), Image.Resampling.BILINEAR
+    )
+    sheared_HW = np.asarray(sheared, np.uint8)
+    columns = np.flatnonzero((sheared_HW >= threshold).any(axis=0))
+    return sheared_HW[:, columns[0] : columns[-1] + 1] if len(columns) else sheared_HW
+
+
+def _box(page: _Page, bounds: tuple[int, int, int, int]) -> Box:
+    """In the picture's pixels, of (left, top, right, bottom)."""
     factor, (whole_width, whole_height) = page.ink.factor, page.size
-    left, top = start * factor, int(rows.min()) * factor
-    right, bottom = min(stop * factor, whole_width), min((int(rows.max()) + 1) * factor, whole_height)
+    left, top = bounds[0] * factor, bounds[1] * factor
+    right, bottom = min(bounds[2] * factor, whole_width), min(bounds[3] * factor, whole_height)
     return left, top, right - left, bottom - top

@@ -28,6 +28,9 @@ _DETAIL = 4
 _MOST_SIDE = 1280
 """Pixels of the longer side of what is worked on: writing is legible well below."""
 
+_FAINT = 0.8
+"""Of the threshold of ink: from where on a soft edge is seen."""
+
 _SURROUNDINGS = 0.25
 """Part of the longer side, but at most the shorter one: how far the paper's tone is looked for."""
 
@@ -76,7 +79,7 @@ def ink_of(grey: Image.Image) -> Ink:
     ground = int(np.median(_border(grey_HW)))
     ink_of_level, _ = _ink_of_level(np.array(grey.histogram(), np.float64), ground)
     factor = math.ceil(max(grey_HW.shape) / _MOST_SIDE)
-    ink_HW = _on_even_paper(_block_maximum(ink_of_level[grey_HW], factor))
+    ink_HW = _on_even_paper(block_maximum(ink_of_level[grey_HW], factor))
     return Ink(ink_HW, _threshold(np.bincount(ink_HW.ravel(), minlength=256).astype(np.float64)), factor)
 
 
@@ -143,8 +146,8 @@ def _threshold(counts: NDArray[np.float64]) -> int:
 def framed(ink_HW: NDArray[np.uint8], threshold: int, spec: Drawing) -> NDArray[np.uint8]:
     """Cut-out ink into the frame: scaled to the box, strokes thickened where too thin, centred by mass."""
     coarse = max(1, math.floor(max(ink_HW.shape) / (spec.box * _DETAIL)))
-    ink_HW = _without_noise(_block_maximum(ink_HW, coarse), threshold)
-    thickening = spec.stroke_width * max(ink_HW.shape) / spec.box - _stroke_width(ink_HW)
+    ink_HW = _even(_without_noise(block_maximum(ink_HW, coarse), threshold), threshold)
+    thickening = spec.stroke_width * max(ink_HW.shape) / spec.box - stroke_width(ink_HW)
     working = Image.fromarray(ink_HW)
     if thickening >= 1:
         radius = math.ceil(thickening / 2)
@@ -152,7 +155,7 @@ def framed(ink_HW: NDArray[np.uint8], threshold: int, spec: Drawing) -> NDArray[
     return _placed(working, spec)
 
 
-def _block_maximum(ink_HW: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+def block_maximum(ink_HW: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     """Smaller by a whole factor; a thin line keeps its strength."""
     if factor == 1:
         return ink_HW
@@ -169,7 +172,17 @@ def _without_noise(ink_HW: NDArray[np.uint8], threshold: int) -> NDArray[np.uint
     return np.where(edge_HW & (ink_HW >= threshold // 2), ink_HW, 0).astype(np.uint8)
 
 
-def _stroke_width(ink_HW: NDArray[np.uint8]) -> float:
+def _even(ink_HW: NDArray[np.uint8], threshold: int) -> NDArray[np.uint8]:
+    """Half of the sure ink at full strength, as in what models have learned from; what is just paper at none."""
+    sure = ink_HW[ink_HW >= threshold]
+    if not len(sure):
+        return ink_HW
+    faint, full = _FAINT * threshold, float(np.median(sure))
+    even_HW = (ink_HW - faint) * (255.0 / max(full - faint, 1.0))
+    return np.asarray(np.clip(even_HW, 0, 255), np.uint8)
+
+
+def stroke_width(ink_HW: NDArray[np.uint8]) -> float:
     """In pixels: the area of the ink by half the length of its outline."""
     inked_HW = np.pad(ink_HW > 127, 1)
     outline = np.count_nonzero(np.diff(inked_HW, axis=0)) + np.count_nonzero(np.diff(inked_HW, axis=1))

@@ -52,6 +52,9 @@ class _Told(msgspec.Struct):
     items: list[_ItemTold]
 
 
+_TOGETHER, _SMALL, _AMONG_OTHERS = 0.5, 0.4, 0.02
+"""Of a string: the mean that its items must reach; of its tallest item's height, under which a mark is as likely as a
+digit; and what of its own threshold an item has to reach then."""
 _DIGITS = 6
 _encode = msgspec.json.Encoder().encode
 
@@ -65,12 +68,14 @@ def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
     items: list[int] = []
     boxes: list[Box] = []
     ends = []
+    strings: list[tuple[int, int]] = []
     start = 0
     for question in questions:
         if isinstance(question, list):
             chain = _chain(question, probabilities_NK[start : start + len(question)])
             items += [start + number for number in chain]
             boxes += [question[number].item.box for number in chain]
+            strings.append((len(items) - len(chain), len(items)))
         else:
             items += range(start, start + len(question))
             boxes += [whole] * len(question)
@@ -78,9 +83,29 @@ def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
         ends.append(len(items))
     items_NK = probabilities_NK[items]
     rounded = items_NK.astype(np.float64).round(_DIGITS).tolist()
-    each = [*map(Found, bundle.judge(items_NK), boxes, rounded)]
+    rejected_N = _thresholds(bundle, items_NK, boxes, strings) if strings else None
+    each = [*map(Found, bundle.judge(items_NK, rejected_N), boxes, rounded)]
     answers = [each[begin:end] for begin, end in pairwise([0, *ends])]
     return Findings(answers, asked_NHWC if len(items) == start else asked_NHWC[items])
+
+
+def _thresholds(
+    bundle: Bundle, items_NK: NDArray[np.float32], boxes: list[Box], strings: list[tuple[int, int]]
+) -> NDArray[np.float64]:
+    """(N,) under which each item is rejected: the bundle's own, or less for one of a string.
+
+    A string is judged as a whole: where its items are digits in the mean, one that is not small is a digit too, unless
+    that is most improbable.
+    """
+    own = bundle.manifest.calibration.rejected
+    rejected_N = np.full(len(items_NK), own)
+    belonging_N = bundle.belonging(items_NK).astype(np.float64)
+    for begin, end in strings:
+        if end - begin > 1 and float(belonging_N[begin:end].mean()) >= _TOGETHER:
+            heights = [box[3] for box in boxes[begin:end]]
+            is_small = np.array(heights) < _SMALL * max(heights)
+            rejected_N[begin:end] = np.where(is_small, own, own * _AMONG_OTHERS)
+    return rejected_N
 
 
 def _together(questions: Sequence[Asked]) -> NDArray[np.uint8]:

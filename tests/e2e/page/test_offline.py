@@ -23,9 +23,10 @@ from pileus.data.ports import Split
 from pileus.data.sources.strokes import DrawnDigit, load_strokes
 from pileus.models.layers import StandardPixels
 from pileus.models.registry import build
-from pileus.preprocessing.items import items_of_strokes
+from pileus.preprocessing.drawings import candidates_of_strokes
 from pileus.preprocessing.strokes import rasterise
 from pileus.serving.pages import bundle_pages
+from pileus.serving.predictions import found
 from pileus.spec.preprocessing import Drawing
 from pileus.spec.values import digest
 from tests.e2e.page.browsing import needs_browser
@@ -162,10 +163,9 @@ def compared(page: Page, bundle: Bundle, description: dict[str, Any], graph: byt
     for strokes, there in zip(asked, run_in_browser(page, description, graph, asked), strict=True):
         image_HWC = rasterise([np.array(stroke) for stroke in strokes], spec)
         assert there["image"] == image_HWC.reshape(-1).tolist()
-        items = items_of_strokes([np.array(stroke) for stroke in strokes], spec, bundle.probabilities)
-        here = bundle.predict(np.stack([item.image_HWC for item in items]))
-        for mine, item, theirs in zip(there["answer"]["items"], items, here, strict=True):
-            assert (mine["label"], mine["verdict"], mine["box"]) == (theirs.label, theirs.verdict, list(item.box))
+        (here,) = found(bundle, [candidates_of_strokes([np.array(stroke) for stroke in strokes], spec)]).answers
+        for mine, (theirs, box, _) in zip(there["answer"]["items"], here, strict=True):
+            assert (mine["label"], mine["verdict"], mine["box"]) == (theirs.label, theirs.verdict, list(box))
             assert mine["probabilities"] == pytest.approx(theirs.probabilities, abs=1e-4)
             assert mine["confidence"] == pytest.approx(theirs.confidence, abs=1e-4)
             verdicts.append(mine["verdict"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 
 import numpy as np
@@ -141,6 +142,22 @@ def test_the_resolution_of_a_picture_does_not_matter(scale: float) -> None:
 def test_digits_that_touch_in_a_picture_are_cut_by_the_model() -> None:
     content = painted(beside("070", gap=-2.0)[0])
     assert read(items_of_picture(content, SPEC, judge=by_hand)) == "070"
+
+
+def test_digits_that_lean_over_each_other_are_told_apart() -> None:
+    strokes = [[(x - 0.5 * y, y) for x, y in stroke] for stroke in beside("1711", gap=25.0)[0]]
+    shift = min(x for stroke in strokes for x, _ in stroke)
+    content = painted([[(x - shift, y) for x, y in stroke] for stroke in strokes])
+    items = items_of_picture(content, SPEC, judge=by_hand)
+    assert len(items) == 4
+    assert all(one.box[0] + one.box[2] > other.box[0] for one, other in itertools.pairwise(items))
+
+
+def test_a_comma_is_no_digit() -> None:
+    strokes, begins = beside("4075", gap=40.0)
+    comma = [(begins[2] - 20.0, 90.0), (begins[2] - 25.0, 122.0)]
+    items = items_of_picture(painted([*strokes, comma]), SPEC, judge=by_hand)
+    assert read(items) == "4075"
 
 
 def test_printed_lines_and_specks_are_no_digits() -> None:

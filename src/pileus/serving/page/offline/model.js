@@ -6,6 +6,7 @@ import { boxOf, rasterise } from "./rasterise.js";
 import { segments } from "./segments.js";
 
 const KNOWN = ["name", "version", "classes", "none", "preprocessing", "calibration"];
+const [TOGETHER, SMALL, AMONG_OTHERS] = [0.5, 0.4, 0.02]; // as serving/predictions.py has them
 const KNOWN_CALIBRATION = ["certain", "rejected", "temperature"];
 
 // `description`: {name, version, classes, none, preprocessing, calibration}, where `none` is null or what the graph's
@@ -41,7 +42,9 @@ export class Model {
     const { name, version, preprocessing } = this.#description;
     const shares = (lines) => this.#shares(this.logits(rasterise(lines, preprocessing)));
     const found = segments(strokes, (lines) => Math.max(...shares(lines)));
-    const items = found.map((lines) => ({ ...this.#judge(shares(lines)), box: boxOf(lines) }));
+    const each = found.map((lines) => ({ shares: shares(lines), box: boxOf(lines) }));
+    const least = this.#thresholds(each);
+    const items = each.map(({ shares, box }, i) => ({ ...this.#judge(shares, least[i]), box }));
     const text = items.map(({ label }) => label ?? "").join("");
     const confidence = items.reduce((product, item) => product * item.confidence, 1);
     return { model: { name, version }, text, confidence, items };
@@ -68,11 +71,23 @@ export class Model {
     return exponents.slice(0, this.#description.classes.length).map((value) => value / total);
   }
 
-  #judge(shares) {
+  #belonging(shares) {
+    return this.#knowsNone ? shares.reduce((sum, share) => sum + share, 0) : Math.max(...shares);
+  }
+
+  // Under which each item is rejected: less in a string whose items are digits in the mean.
+  #thresholds(items) {
+    const own = this.#description.calibration.rejected;
+    const total = items.reduce((sum, { shares }) => sum + this.#belonging(shares), 0);
+    const tallest = Math.max(...items.map(({ box }) => box[3]));
+    if (items.length < 2 || total / items.length < TOGETHER) return items.map(() => own);
+    return items.map(({ box }) => (box[3] < SMALL * tallest ? own : own * AMONG_OTHERS));
+  }
+
+  #judge(shares, least) {
     const { classes, calibration } = this.#description;
     const confidence = Math.max(...shares);
-    const belonging = this.#knowsNone ? shares.reduce((sum, share) => sum + share, 0) : confidence;
-    const isRejected = belonging < calibration.rejected;
+    const isRejected = this.#belonging(shares) < least;
     return {
       label: isRejected ? null : classes[shares.indexOf(confidence)],
       confidence,
