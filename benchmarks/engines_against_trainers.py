@@ -190,7 +190,9 @@ def main() -> None:
     )
     if trained:
         says += "\n\n![Start-up and total](trainers.png)"
-    record = write_record("engines-trainers" if trained else "engines-steps", figures, {"steps": stepped, "whole": trained}, says)
+    record = write_record(
+        "engines-trainers" if trained else "engines-steps", figures, {"steps": stepped, "whole": trained}, says
+    )
     if trained:
         (record / "trainers.png").write_bytes(picture(args.engines, trained))
     print(record)
