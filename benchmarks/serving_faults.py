@@ -281,7 +281,7 @@ def main() -> None:
         "share the cores. `report.html` shows what happened around each fault."
     )
     found = {"saturation, answers a second": saturation, **figures(rows)}
-    folder = write_record("serving-faults", found, rows, says)
+    folder = write_record("serving-faults" + ("" if args.body == "raw" else f"-{args.body}"), found, rows, says)
     (folder / "report.html").write_text(timelines_page(rows), encoding="utf-8")
     print(folder)
 
