@@ -61,9 +61,12 @@ class Threads:
     def endings(self) -> Mapping[str, Ending]:
         return self._endings
 
-    def close(self) -> None:
+    def leave(self) -> None:
         for thread in self._threads.values():
             thread.join(_END_S)
+
+    def close(self) -> None:
+        self.leave()
 
     def _host(self, invitation: Invitation, name: str, cores: int) -> None:
         try:
