@@ -22,9 +22,10 @@ from pileus.preprocessing.lattice import Box, Candidate, Item
 from pileus.preprocessing.writing import Ink, block_maximum, framed, grey_of, ink_of, is_frame, stroke_width
 from pileus.spec.preprocessing import Drawing
 
-_MAX_COMPONENTS = 2_000
+_MAX_COMPONENTS, _MAX_GROUPS = 2_000, 300
 """More are a photograph or noise, and are taken as one item."""
 _MAX_ATOMS = 48
+"""Where there are more, each is an item: none is cut, and none are joined."""
 _MAX_RUN = 7
 """Atoms that one candidate may consist of."""
 
@@ -173,6 +174,8 @@ def _grouped(components: Components) -> tuple[float, NDArray[np.int64]]:
     top_G, bottom_G = np.array([each.min() for each in tops]), np.array([each.max() for each in bottoms])
     is_comma_G = (bottom_G - top_G < _COMMA * height) & (top_G > np.median((top_G + bottom_G) / 2))
     written = [group for group, is_comma in zip(written, is_comma_G, strict=True) if not is_comma]
+    if len(written) > _MAX_GROUPS:
+        return height, np.zeros(count, np.int64)
     for place, group in enumerate(sorted(written, key=lambda group: group[0] + group[1])):
         group_of[group[2:]] = place
     return height, group_of
@@ -272,8 +275,9 @@ def _apart(means_S: NDArray[np.float64], crossed_S: NDArray[np.float64], width: 
 
 
 def _candidates(page: _Page, atoms: list[_Atom], spec: Drawing) -> Iterator[Candidate]:
+    longest = _MAX_RUN if len(atoms) <= _MAX_ATOMS else 1
     for start in range(len(atoms)):
-        for stop in range(start + 1, min(start + _MAX_RUN, len(atoms)) + 1):
+        for stop in range(start + 1, min(start + longest, len(atoms)) + 1):
             run = atoms[start:stop]
             left, right = min(atom.left for atom in run), max(atom.right for atom in run)
             if stop - start > 1:

@@ -197,6 +197,15 @@ def no_idea(images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.full((len(images_NHWC), 10), 0.1, np.float32)
 
 
+def test_more_marks_than_any_writing_has_stay_within_the_bound() -> None:
+    for count, told in ((60, 60), (400, 1)):
+        marks_HW = np.zeros((30, 8 * count), np.uint8)
+        marks_HW[5:25, 3::8] = 255
+        buffer = io.BytesIO()
+        Image.fromarray(marks_HW).save(buffer, "PNG")
+        assert len(items_of_picture(buffer.getvalue(), SPEC, judge=no_idea)) == told
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 200), st.integers(0, 2**32 - 1), st.floats(0.0, 1.0))
 def test_any_picture_gives_items_or_is_refused(height: int, width: int, seed: int, part: float) -> None:
