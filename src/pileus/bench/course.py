@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Collection, Iterator, Sequence, Sized
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -20,12 +20,14 @@ Trial = TypeVar("Trial", bound=Spec)
 Line = TypeVar("Line", bound=Ended)
 
 
-class Kept(Protocol):
+class Kept(Protocol[Line]):
     """What has ended, in its file."""
 
-    def load(self, trials: Any, /) -> Sized:
+    def load(self, trials: Any, /) -> list[Line]:
         """Of these trials."""
         ...
+
+    def add(self, done: Line, /) -> None: ...
 
 
 class Study(Protocol[Trial, Line]):
@@ -87,7 +89,7 @@ def conduct(study: Study[Trial, Line], out: Path, watch: Watch) -> None:
 
 
 @contextlib.contextmanager
-def under_way(plan: Spec, trials: Collection[Spec], results: Kept, out: Path, command: str) -> Iterator[None]:
+def under_way(plan: Spec, trials: Collection[Spec], results: Kept[Line], out: Path, command: str) -> Iterator[None]:
     """The folder is this process's own meanwhile. `command`: by which a stopped study goes on. Errors: as `conduct`."""
     out.mkdir(parents=True, exist_ok=True)
     with alone_in(out), stop_requests() as stopped:
@@ -105,17 +107,45 @@ def under_way(plan: Spec, trials: Collection[Spec], results: Kept, out: Path, co
 
 def _go_on(study: Study[Trial, Line], out: Path, results: Results[Line], watch: Watch) -> None:
     study.prepare()
-    done = results.load(study.trials)
-    ended = {each.trial for each in done}
-    waiting = [trial for trial in study.trials if trial not in ended]
-    before = f"; {len(done)} were done before" if done else ""
-    watch.say(f"{len(waiting)} trials, about {duration(study.trial_s * len(waiting))}{before}")
-    with watch.progress(study.title, "trials") as progress:
-        progress(len(done), len(study.trials))
-        for trial in waiting:
-            done.append(study.tried(trial))
-            results.add(done[-1])
-            watch.say(study.told(done[-1]))
-            progress(len(done), len(study.trials))
+    done = all_tried(
+        study.title,
+        study.trials,
+        results,
+        watch,
+        expected_s=lambda waiting: study.trial_s * len(waiting),
+        tried=lambda trial, _: study.tried(trial),
+        told=study.told,
+    )
     study.finish(done)
     shutil.rmtree(out / WORK, ignore_errors=True)
+
+
+def all_tried(
+    title: str,
+    trials: Sequence[Trial],
+    results: Kept[Line],
+    watch: Watch,
+    *,
+    expected_s: Callable[[list[Trial]], float],
+    tried: Callable[[Trial, Sequence[Line]], Line],
+    told: Callable[[Line], str] | None = None,
+) -> list[Line]:
+    """The lines of all trials: those that were done before, then of the rest in turn, each kept as it ends.
+
+    `expected_s`: of those that are left. `tried` is given a trial and the lines until then; `told` is for the person
+    who waits.
+    """
+    done = results.load(trials)
+    ended = {each.trial for each in done}
+    waiting = [trial for trial in trials if trial not in ended]
+    before = f"; {len(done)} were done before" if done else ""
+    watch.say(f"{len(waiting)} trials, about {duration(expected_s(waiting))}{before}")
+    with watch.progress(title, "trials") as progress:
+        progress(len(done), len(trials))
+        for trial in waiting:
+            done.append(tried(trial, done))
+            results.add(done[-1])
+            if told is not None:
+                watch.say(told(done[-1]))
+            progress(len(done), len(trials))
+    return done

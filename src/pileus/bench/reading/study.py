@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import NamedTuple
 
-from pileus.bench.course import under_way
-from pileus.bench.folder import WORK, Watch, duration, environment_of
+from pileus.bench.course import all_tried, under_way
+from pileus.bench.folder import WORK, Watch, environment_of
 from pileus.bench.portion import known
 from pileus.bench.process import run_process, told
 from pileus.bench.reading.analysis import Analysis, Measured, analyse
@@ -68,17 +68,14 @@ def _run(run: _Run, source: Source) -> Study:
     sets = _written(run, source)
     run.watch.say("measuring what store, decoder and hand-over can do alone")
     ceilings = measure_ceilings(factors, sets)
-    done = run.results.load(run.trials)
-    ended = {each.trial.number for each in done}
-    waiting = [trial for trial in run.trials if trial.number not in ended]
-    about_s = expected_s(factors, waiting, usual_for(source).image_s)
-    run.watch.say(f"{len(waiting)} trials, about {duration(about_s)}{_before(len(done))}")
-    with run.watch.progress("reading", "trials") as progress:
-        progress(len(done), len(run.trials))
-        for trial in waiting:
-            done.append(_tried(run, trial, sets[SetName(trial.cell.pixels, trial.cell.store.remote)]))
-            run.results.add(done[-1])
-            progress(len(done), len(run.trials))
+    done = all_tried(
+        "reading",
+        run.trials,
+        run.results,
+        run.watch,
+        expected_s=lambda waiting: expected_s(factors, waiting, usual_for(source).image_s),
+        tried=lambda trial, _: _tried(run, trial, sets[SetName(trial.cell.pixels, trial.cell.store.remote)]),
+    )
     analysis = analyse(factors, done, ceilings)
     measured = [Measured(each.trial.cell, each.outcome) for each in done if each.outcome is not None]
     content = StudyContent(
@@ -144,7 +141,3 @@ def _clear(run: _Run) -> None:
         if any(place.remote for place in run.request.factors.store):
             delete_set(_remote_set(run, pixels))
     shutil.rmtree(run.out / WORK)
-
-
-def _before(done: int) -> str:
-    return f"; {done} were done before" if done else ""

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pileus.bench.course import under_way
-from pileus.bench.folder import WORK, Watch, duration, environment_of
+from pileus.bench.course import all_tried, under_way
+from pileus.bench.folder import WORK, Watch, environment_of
 from pileus.bench.process import told
 from pileus.bench.results import Results
 from pileus.bench.serving.analysis import analyse
@@ -72,19 +73,15 @@ def _run(run: _Run) -> Study:
     bundle = load(place)
     source = open_source(request.data) if request.data else None
     bodies = {kind: bodies_of(kind, bundle, source) for kind in request.bodies}
-    done = run.results.load(run.trials)
-    ended = {each.trial.number for each in done}
-    waiting = [trial for trial in run.trials if trial.number not in ended]
-    before = f"; {len(done)} were done before" if done else ""
-    expected_s = request.expected_s * len(waiting) / len(run.trials)
-    run.watch.say(f"{len(waiting)} trials, about {duration(expected_s)}{before}")
-    with run.watch.progress("serving", "trials") as progress:
-        progress(len(done), len(run.trials))
-        for trial in waiting:
-            done.append(_tried(run, trial, place, bodies, done))
-            run.results.add(done[-1])
-            run.watch.say(_line(done[-1]))
-            progress(len(done), len(run.trials))
+    done = all_tried(
+        "serving",
+        run.trials,
+        run.results,
+        run.watch,
+        expected_s=lambda waiting: request.expected_s * len(waiting) / len(run.trials),
+        tried=lambda trial, before: _tried(run, trial, place, bodies, before),
+        told=_line,
+    )
     content = StudyContent(
         request=request.told(),
         model=f"{bundle.name} {bundle.version}",
@@ -109,7 +106,7 @@ def _trained(run: _Run) -> str:
         return place
 
 
-def _tried(run: _Run, trial: Trial, place: str, bodies: dict[Kind, Bodies], done: list[Done]) -> Done:
+def _tried(run: _Run, trial: Trial, place: str, bodies: dict[Kind, Bodies], done: Sequence[Done]) -> Done:
     cell, request = trial.cell, run.request
     saturation = 0.0
     if not isinstance(cell.level, Saturation):
@@ -131,7 +128,7 @@ def _tried(run: _Run, trial: Trial, place: str, bodies: dict[Kind, Bodies], done
         return Done(trial=trial, outcome=None, error=told(str(error), run.out))
 
 
-def _saturation(body: Kind, done: list[Done]) -> float:
+def _saturation(body: Kind, done: Sequence[Done]) -> float:
     """Good answers a second of its first trial; 0 where that failed."""
     for each in done:
         if each.trial.cell.body == body and isinstance(each.trial.cell.level, Saturation) and each.outcome is not None:

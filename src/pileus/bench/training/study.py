@@ -6,8 +6,8 @@ import shutil
 from pathlib import Path
 from typing import NamedTuple
 
-from pileus.bench.course import under_way
-from pileus.bench.folder import WORK, Watch, duration, environment_of
+from pileus.bench.course import all_tried, under_way
+from pileus.bench.folder import WORK, Watch, environment_of
 from pileus.bench.portion import known, reading
 from pileus.bench.process import run_process, told
 from pileus.bench.reading.sets import Taken
@@ -80,20 +80,17 @@ def _plan(run: _Run, source: Source) -> Plan:
 def _run(run: _Run, source: Source) -> Study:
     design, request = run.design, run.request
     sets = _written(run, source)
-    done = run.results.load(design.trials)
-    ended = {each.trial.number for each in done}
-    waiting = [trial for trial in design.trials if trial.number not in ended]
     for each in design.skipped:
         run.watch.say(f"not run: {each.contender.label}: {each.reason}")
-    before = f"; {len(done)} were done before" if done else ""
-    run.watch.say(f"{len(waiting)} trials, about {duration(design.expected_s(request, len(waiting)))}{before}")
-    with run.watch.progress("training", "trials") as progress:
-        progress(len(done), len(design.trials))
-        for trial in waiting:
-            done.append(_tried(run, trial, sets))
-            run.results.add(done[-1])
-            run.watch.say(_line(done[-1]))
-            progress(len(done), len(design.trials))
+    done = all_tried(
+        "training",
+        design.trials,
+        run.results,
+        run.watch,
+        expected_s=lambda waiting: design.expected_s(request, len(waiting)),
+        tried=lambda trial, _: _tried(run, trial, sets),
+        told=_line,
+    )
     content = StudyContent(
         request=request.told(),
         specs=design.specs,
