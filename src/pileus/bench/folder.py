@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,6 +48,13 @@ def begin(plan: Spec, out: Path) -> None:
         raise UsageError(f"--out must be new or empty, or a study to go on with ({out} holds {present[0]!r}).")
     (out / _ENVIRONMENT).write_bytes(canonical_json(describe_environment()))
     path.write_bytes(canonical_json(plan))
+
+
+def finish(out: Path, page: str, readme: str, figures: Mapping[str, Any]) -> None:
+    """report.html, README.md and, last, figures.json: with it the study is finished."""
+    (out / "report.html").write_text(page, encoding="utf-8")
+    (out / "README.md").write_text(readme, encoding="utf-8")
+    (out / FIGURES).write_bytes(canonical_json(figures))
 
 
 def environment_of(out: Path) -> dict[str, Any]:

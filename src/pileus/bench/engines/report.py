@@ -13,10 +13,9 @@ from pileus.bench.engines.analysis import Analysis, Figures
 from pileus.bench.engines.design import Cell, Request
 from pileus.bench.engines.findings import caveats, findings, seconds_told, size_told
 from pileus.bench.engines.plots import all_plots
-from pileus.bench.folder import FIGURES
+from pileus.bench.folder import finish
 from pileus.measure.report import Tile, render_page, rows_of
 from pileus.spec.run import RunSpec
-from pileus.spec.values import canonical_json
 
 HEADER = (
     "data",
@@ -49,10 +48,7 @@ class StudyContent:
 
 
 def write_record(out: Path, content: StudyContent) -> None:
-    """report.html, README.md and, last, figures.json: with it the study is finished."""
-    (out / "report.html").write_text(report_page(content), encoding="utf-8")
-    (out / "README.md").write_text(readme(content), encoding="utf-8")
-    (out / FIGURES).write_bytes(canonical_json(figures_document(content)))
+    finish(out, report_page(content), readme(content), figures_document(content))
 
 
 def figures_document(content: StudyContent) -> dict[str, Any]:

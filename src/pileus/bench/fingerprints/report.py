@@ -9,16 +9,12 @@ from typing import Any
 import msgspec
 
 from pileus.bench.fingerprints.table import LEGEND, SHOWN, Done, Figures, markdown, sentence
-from pileus.bench.folder import FIGURES
+from pileus.bench.folder import finish
 from pileus.measure.report import Tile, render_page, rows_of
-from pileus.spec.values import canonical_json
 
 
 def write_record(out: Path, figures: Figures, done: Sequence[Done], environment: Mapping[str, Any]) -> None:
-    """report.html, README.md and, last, figures.json: with it the study is finished."""
-    (out / "report.html").write_text(report_page(figures, done, environment), encoding="utf-8")
-    (out / "README.md").write_text(readme(figures, done, environment), encoding="utf-8")
-    (out / FIGURES).write_bytes(canonical_json(figures_document(figures)))
+    finish(out, report_page(figures, done, environment), readme(figures, done, environment), figures_document(figures))
 
 
 def figures_document(figures: Figures) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from pileus.bench.folder import finish
 from pileus.bench.reading.analysis import Analysis, Cost, Measured
 from pileus.bench.reading.ceilings import Ceilings
 from pileus.bench.reading.design import NAMES, Factors, level_name
@@ -18,7 +19,6 @@ from pileus.bench.reading.regression import Estimate, Fit
 from pileus.bench.reading.request import Request, command_of
 from pileus.bench.reading.results import Done
 from pileus.measure.report import Tile, render_page, rows_of
-from pileus.spec.values import canonical_json
 
 _FACTOR_TEXTS = {
     "format": "format",
@@ -55,10 +55,7 @@ class CostRow(NamedTuple):
 
 
 def write_record(out: Path, content: StudyContent) -> None:
-    """report.html, README.md and, last, figures.json: with it the study is finished."""
-    (out / "report.html").write_text(report_page(content), encoding="utf-8")
-    (out / "README.md").write_text(readme(content), encoding="utf-8")
-    (out / "figures.json").write_bytes(canonical_json(figures_document(content.analysis)))
+    finish(out, report_page(content), readme(content), figures_document(content.analysis))
 
 
 def figures_document(analysis: Analysis) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.bench.folder import FIGURES
+from pileus.bench.folder import finish
 from pileus.bench.serving.analysis import BOUND_MS, Analysis, Figures
 from pileus.bench.serving.design import WARM_S, Crowd, Request
 from pileus.bench.serving.findings import caveats, failures_told, findings, told
@@ -17,7 +17,6 @@ from pileus.bench.serving.load import SATURATING
 from pileus.bench.serving.plots import all_plots
 from pileus.bench.serving.trial import Done
 from pileus.measure.report import Tile, render_page, rows_of
-from pileus.spec.values import canonical_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,10 +37,7 @@ class StudyContent:
 
 
 def write_record(out: Path, content: StudyContent) -> None:
-    """report.html, README.md and, last, figures.json: with it the study is finished."""
-    (out / "report.html").write_text(report_page(content), encoding="utf-8")
-    (out / "README.md").write_text(readme(content), encoding="utf-8")
-    (out / FIGURES).write_bytes(canonical_json(figures_document(content)))
+    finish(out, report_page(content), readme(content), figures_document(content))
 
 
 def figures_document(content: StudyContent) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from pileus.bench.folder import FIGURES
+from pileus.bench.folder import finish
 from pileus.bench.training.analysis import Analysis
 from pileus.bench.training.design import Contender, Request
 from pileus.bench.training.findings import bytes_told, caveats, findings, rate_told, ratio_told
@@ -17,7 +17,6 @@ from pileus.bench.training.plots import all_plots
 from pileus.bench.training.results import Done
 from pileus.measure.report import Tile, render_page, rows_of
 from pileus.spec.run import RunSpec
-from pileus.spec.values import canonical_json
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,10 +38,7 @@ class StudyContent:
 
 
 def write_record(out: Path, content: StudyContent) -> None:
-    """report.html, README.md and, last, figures.json: with it the study is finished."""
-    (out / "report.html").write_text(report_page(content), encoding="utf-8")
-    (out / "README.md").write_text(readme(content), encoding="utf-8")
-    (out / FIGURES).write_bytes(canonical_json(figures_document(content)))
+    finish(out, report_page(content), readme(content), figures_document(content))
 
 
 def figures_document(content: StudyContent) -> dict[str, Any]:

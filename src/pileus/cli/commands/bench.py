@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from rich.table import Table
@@ -35,6 +33,7 @@ from pileus.bench.training.design import design_of as training_design_of
 from pileus.bench.training.findings import bytes_told, rate_told, ratio_told
 from pileus.bench.training.findings import findings as findings_of_training
 from pileus.bench.training.report import figures_document as training_document
+from pileus.cli.bench_output import files_of, folder_of
 from pileus.cli.commands import bench_engines, bench_fingerprints, bench_serving
 from pileus.cli.console import Console
 from pileus.cli.numbers import number
@@ -147,10 +146,9 @@ def reading_call(args: argparse.Namespace, console: Console) -> int:
     if args.dry_run:
         console.result({"request": request, "trials": trials, "expected_s": about_s}, _design(request.factors, about_s))
         return 0
-    out = Path(args.out or f"bench/reading-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
+    out = folder_of("reading", args.out)
     study = run_study(request, source, out, console)
-    document = {"out": str(out), "report": str(out / "report.html"), "results": str(out / "results.csv")}
-    console.result({**document, **figures_document(study.analysis)}, _told(study))
+    console.result({**files_of(out, "results.csv"), **figures_document(study.analysis)}, _told(study))
     return 1 if study.analysis.failed else 0
 
 
@@ -216,10 +214,9 @@ def training_call(args: argparse.Namespace, console: Console) -> int:
         document = {"request": request, "trials": design.trials, "skipped": design.skipped, "expected_s": about_s}
         console.result(document, _training_design(design, about_s))
         return 0
-    out = Path(args.out or f"bench/training-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
+    out = folder_of("training", args.out)
     study = training.run_study(request, source, out, console)
-    places = {"out": str(out), "report": str(out / "report.html"), "results": str(out / "results.jsonl")}
-    console.result({**places, **training_document(study.content)}, _training_told(study))
+    console.result({**files_of(out), **training_document(study.content)}, _training_told(study))
     return 1 if study.content.analysis.failed else 0
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -24,6 +22,7 @@ from pileus.bench.engines.findings import findings
 from pileus.bench.engines.report import HEADER, figures_document, rows
 from pileus.bench.engines.study import Study, open_sources, run_study
 from pileus.bench.folder import duration
+from pileus.cli.bench_output import files_of, folder_of
 from pileus.cli.console import Console
 from pileus.cli.numbers import number
 from pileus.spec.neighbours import KNN
@@ -104,10 +103,9 @@ def call(args: argparse.Namespace, console: Console) -> int:
         }
         console.result(document, _design(design, about_s))
         return 0
-    out = Path(args.out or f"bench/engines-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
+    out = folder_of("engines", args.out)
     study = run_study(request, out, console)
-    places = {"out": str(out), "report": str(out / "report.html"), "results": str(out / "results.jsonl")}
-    console.result({**places, **figures_document(study.content)}, _told(study))
+    console.result({**files_of(out), **figures_document(study.content)}, _told(study))
     return 1 if study.content.analysis.failed else 0
 
 

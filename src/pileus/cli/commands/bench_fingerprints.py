@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -16,6 +14,7 @@ from pileus.bench.fingerprints.study import Design, Study, design_of, run_study
 from pileus.bench.fingerprints.table import LEGEND, markdown, sentence
 from pileus.bench.folder import duration
 from pileus.bench.reachable import STUDIED
+from pileus.cli.bench_output import files_of, folder_of
 from pileus.cli.console import Console
 from pileus.cli.numbers import number
 
@@ -74,10 +73,9 @@ def call(args: argparse.Namespace, console: Console) -> int:
         document = {"request": request, "trials": design.trials, "left_out": design.left_out, "expected_s": about_s}
         console.result(document, _design(design, about_s))
         return 0
-    out = Path(args.out or f"bench/fingerprints-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
+    out = folder_of("fingerprints", args.out)
     study = run_study(request, out, console)
-    places = {"out": str(out), "report": str(out / "report.html"), "results": str(out / "results.jsonl")}
-    console.result({**places, **figures_document(study.figures)}, _told(study))
+    console.result({**files_of(out), **figures_document(study.figures)}, _told(study))
     return 0 if study.figures.is_equal else 1
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import shlex
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -25,6 +23,7 @@ from pileus.bench.serving.report import figures_document
 from pileus.bench.serving.study import Study, run_study
 from pileus.bundles import load
 from pileus.bundles.load import find_place
+from pileus.cli.bench_output import files_of, folder_of
 from pileus.cli.console import Console
 from pileus.cli.numbers import number
 
@@ -79,10 +78,9 @@ def call(args: argparse.Namespace, console: Console) -> int:
         document = {"request": request, "trials": all_trials(request), "expected_s": request.expected_s}
         console.result(document, _design(request))
         return 0
-    out = Path(args.out or f"bench/serving-{datetime.datetime.now(datetime.UTC):%Y%m%d-%H%M%S}")
+    out = folder_of("serving", args.out)
     study = run_study(request, out, console)
-    places = {"out": str(out), "report": str(out / "report.html"), "results": str(out / "results.jsonl")}
-    console.result({**places, **figures_document(study.content)}, _told(study))
+    console.result({**files_of(out), **figures_document(study.content)}, _told(study))
     return 1 if study.content.analysis.failed or study.content.analysis.wrong else 0
 
 
