@@ -29,14 +29,22 @@ more than that; so where it costs less than was believed, that was too much. Els
 driven up would let in so few that no batch is ever great enough to correct it.
 """
 
+NEVER = float("-inf")
+
 
 class Admission(Spec, frozen=True, kw_only=True):
     max_batch: int = 64
     """Questions a batch, at most; a heavy one counts as several, and alone may be heavier."""
+    max_batch_s: float = 0.03
+    """Of a batch by estimate: a longer one would be answered later and no cheaper."""
     max_batch_bytes: int = 4 * 1024 * 1024
+    ahead_s: float = 0.01
+    """Of the work that a predictor still has, up to which it is given another full batch; NEVER to one at work."""
+    soon_s: float = 0.001
+    """Of work: an idle predictor leaves less than that to another that still has less than that."""
     max_queue: int = 4096
     """Questions that wait."""
-    max_wait_s: float = 0.075
+    max_wait_s: float = 0.04
     """The longest estimated wait with which a question is let in under overload; its own deadline may be shorter."""
     max_crowd_wait_s: float = 1.0
     """The same, while no more than a crowd is ahead."""
@@ -96,9 +104,18 @@ class Queue:
     def __len__(self) -> int:
         return len(self._jobs)
 
+    @property
+    def is_full(self) -> bool:
+        """Enough waits for a whole batch, and none of it goes alone."""
+        return self._weight >= self._cap and not self._jobs[0].sends
+
     def wait_s(self) -> float:
         """Estimate for one that would join now."""
-        return self.cost_s(self._weight) / max(1, self.num_servers)
+        return self.work_s() / max(1, self.num_servers)
+
+    def work_s(self) -> float:
+        """Estimate of what waits, for one predictor."""
+        return self.cost_s(self._weight)
 
     def cost_s(self, weight: int) -> float:
         """Estimate for one predictor."""
@@ -126,9 +143,10 @@ class Queue:
         """The next batch; empty where nothing waits. What was sent before goes alone: it may be what kills."""
         taken: list[Job] = []
         num_bytes = weight = 0
-        while self._jobs and weight < self.max_batch and num_bytes < self._admission.max_batch_bytes:
+        cap = self._cap
+        while self._jobs and weight < cap and num_bytes < self._admission.max_batch_bytes:
             job = self._jobs[0]
-            if taken and (job.sends or weight + job.question.weight > self.max_batch):
+            if taken and (job.sends or weight + job.question.weight > cap):
                 break
             self._pop()
             if job.settled or job.request.gone:
@@ -163,11 +181,18 @@ class Queue:
             self._question_s = question_s
 
     def learn(self, weight: int, batch_s: float) -> None:
-        """What a batch took, from being sent to being answered."""
+        """What a batch took to compute: what the front does meanwhile is none of its cost."""
         self._answered += weight
         question_s = batch_s / weight
-        if weight * _TELLING >= self.max_batch or question_s < self._question_s:
+        if weight * _TELLING >= self._cap or question_s < self._question_s:
             self._question_s += (question_s - self._question_s) * _RECENT
+
+    @property
+    def _cap(self) -> int:
+        """Of the weight of a batch."""
+        if self.cost_s(self.max_batch) <= self._admission.max_batch_s:
+            return self.max_batch
+        return max(1, int(self._admission.max_batch_s / self._question_s))
 
     def _pop(self) -> Job:
         job = self._jobs.popleft()

@@ -1,6 +1,10 @@
-"""The predictors of one model: each has at most one batch; who dies or falls silent is replaced, and its batch redone.
+"""The predictors of one model: who gets the next batch; who dies or falls silent is replaced, and its batches redone.
 
-A predictor that is silent past a bound gets nothing more: its batch goes to another, the first answer counts, and a
+An idle predictor takes what waits, unless another is about to be done, which will take it with what comes until then:
+one great batch costs less than two small ones. One that is at work is given another full batch before it ends, so that
+it need not wait for this loop, which may have hundreds of connections to read first.
+
+A predictor that is silent past a bound gets nothing more: its batches go to another, the first answer counts, and a
 substitute is started at once. When it speaks again it is taken back, or let go where the crew is complete; when it does
 not, it is killed.
 """
@@ -10,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
 from itertools import count
+from typing import NamedTuple
 
 from pileus.errors import WorkFailed
 from pileus.serving.batching import LOST, MAX_SENDS, STOPPED, Admission, Job, Queue
@@ -39,17 +45,31 @@ class Patience(Spec, frozen=True, kw_only=True):
     losses_s: float = 60.0
 
 
+class _Given(NamedTuple):
+    """A batch that a predictor has not answered."""
+
+    number: int
+    jobs: list[Job]
+    at: float
+    weight: int
+
+
 class _Member:
     def __init__(self, link: Link, now: float) -> None:
         self.link = link
         self.since = now
-        """Of the start, then of the last sending, then of falling silent."""
+        """Of the start, then since when it can have been at work on its first batch, then of falling silent."""
         self.ready = self.silent = self.leaving = False
-        self.number = 0
-        """Of its batch."""
-        self.sent_at = now
-        self.jobs: list[Job] = []
-        self.ended = asyncio.Event()
+        self.given: deque[_Given] = deque()
+        """In order; it is at work on the first."""
+
+    @property
+    def jobs(self) -> Iterator[Job]:
+        return (job for given in self.given for job in given.jobs)
+
+    @property
+    def takes(self) -> bool:
+        return self.ready and not self.silent and not self.leaving
 
 
 class Crew:
@@ -66,10 +86,10 @@ class Crew:
     ) -> None:
         """`failed` is called when predictors die again and again."""
         self.queue = Queue(admission)
-        self._make_link, self._wanted, self._patience = make_link, wanted, patience
+        self._make_link, self._wanted = make_link, wanted
+        self._admission, self._patience = admission, patience
         self._instruments, self._failed = instruments, failed
         self._members: dict[Link, _Member] = {}
-        self._idle: list[_Member] = []
         self._numbers = count(1)
         self._batch_s = 0.0
         self._losses: list[float] = []
@@ -86,7 +106,7 @@ class Crew:
     @property
     def under_way(self) -> int:
         """Questions without an answer."""
-        return len(self.queue) + sum(len(member.jobs) for member in self._members.values())
+        return len(self.queue) + sum(len(given.jobs) for member in self._members.values() for given in member.given)
 
     async def start(self) -> None:
         """Until all are warm. WorkFailed where one cannot be."""
@@ -103,7 +123,7 @@ class Crew:
             job.settle(STOPPED)
             return
         self.queue.join(job, time.monotonic())
-        if self._idle and not self._dispatching:
+        if not self._dispatching:
             self._dispatching = True
             self._loop.call_soon(self._dispatch)  # after all that has come in with it
 
@@ -120,10 +140,11 @@ class Crew:
                 late = waited_s > self._patience.start_s
             else:
                 late = member.silent and waited_s > self._patience.kill_s
-                if member.jobs and not member.silent and waited_s > self._silent_s(member):
+                if member.given and not member.silent and waited_s > self._silent_s(member):
                     self._fell_silent(member, now)
             if late:
                 member.link.kill()
+        self._dispatch(now)
 
     async def drained(self) -> None:
         """Until nothing is asked; the caller sets the deadline."""
@@ -155,18 +176,17 @@ class Crew:
             self._started.set_result(None)
 
     def link_replied(self, link: Link, replies: Replies) -> None:
-        member = self._members[link]
-        if replies.number != member.number:
+        member, now = self._members[link], time.monotonic()
+        if not member.given or replies.number != member.given[0].number:
             return
-        jobs, member.jobs, sent_at = member.jobs, [], member.sent_at
-        batch_s = time.monotonic() - member.since
+        given = member.given.popleft()
         if not member.silent:
-            self._batch_s += (batch_s - self._batch_s) * _RECENT
-            self.queue.learn(_weight(jobs), batch_s)
-        member.silent = False
+            self._batch_s += (now - member.since - self._batch_s) * _RECENT
+            self.queue.learn(given.weight, replies.compute_s)
+        member.silent, member.since = False, now
         self._take_in(member)
-        way = Way(sent_at, len(jobs), replies.tally.images, replies.compute_s, link.pid)
-        for job, reply in zip(jobs, replies.replies, strict=True):
+        way = Way(given.at, len(given.jobs), replies.tally.images, replies.compute_s, link.pid)
+        for job, reply in zip(given.jobs, replies.replies, strict=True):
             job.places -= 1
             job.request.way = job.request.way or way
             job.settle(reply)
@@ -176,8 +196,6 @@ class Crew:
         member = self._members.pop(link, None)
         if member is None:
             return
-        if member in self._idle:
-            self._idle.remove(member)
         self._redo(member)
         self._count()
         if self._closing or member.leaving:
@@ -218,35 +236,60 @@ class Crew:
         task.add_done_callback(self._tasks.discard)
 
     def _take_in(self, member: _Member) -> None:
-        """One that has nothing to do: another batch, or farewell where there are more than are wanted."""
-        if self._closing or self.num_ready > self._wanted:
+        """One that can have more: another batch, or farewell where there are more than are wanted."""
+        if (self._closing or self.num_ready > self._wanted) and not member.leaving:
             member.leaving, member.ready = True, False
             self._spawn(member.link.close())
-        else:
-            self._idle.append(member)
         self._count()
         self._dispatch()
 
     def _silent_s(self, member: _Member) -> float:
         """From when on it is silent: later where it has more to do than others had."""
-        batch_s = max(self._batch_s, self.queue.cost_s(_weight(member.jobs)))
+        batch_s = max(self._batch_s, self.queue.cost_s(member.given[0].weight))
         return max(self._patience.silent_s, self._patience.silent_batches * batch_s)
 
     def _count(self) -> None:
         self.queue.num_servers = self.num_ready
 
-    def _dispatch(self) -> None:
+    def _dispatch(self, now: float | None = None) -> None:
         self._dispatching = False
-        now = time.monotonic()
-        while self._idle and (jobs := self.queue.take(now)):
-            member = self._idle.pop()
-            member.jobs, member.since, member.number = jobs, now, next(self._numbers)
-            member.sent_at = now
+        now = time.monotonic() if now is None else now
+        while len(self.queue) and (member := self._next(now)) is not None and (jobs := self.queue.take(now)):
+            if not member.given:
+                member.since = now
+            member.given.append(given := _Given(next(self._numbers), jobs, now, _weight(jobs)))
             for job in jobs:
                 job.sends += 1
                 job.places += 1
             self._instruments.queue_s.observe(now - jobs[0].queued_at)
-            member.link.send(Batch(member.number, [job.question for job in jobs]))
+            member.link.send(Batch(given.number, [job.question for job in jobs]))
+
+    def _next(self, now: float) -> _Member | None:
+        """Who is to have what waits; None leaves it waiting."""
+        idle, least_s = None, float("inf")
+        ahead: tuple[float, _Member] | None = None
+        for member in self._members.values():
+            if not member.takes:
+                continue
+            if not member.given:
+                idle = member
+                continue
+            work_s = self.queue.cost_s(sum(given.weight for given in member.given))
+            left_s = work_s - (now - member.since)
+            least_s = min(least_s, left_s)
+            if self._has_little(member, work_s, left_s) and (ahead is None or left_s < ahead[0]):
+                ahead = left_s, member
+        if idle is not None:
+            soon_s = self._admission.soon_s
+            return None if 0.0 < least_s < soon_s and self.queue.work_s() < soon_s else idle
+        return ahead[1] if ahead is not None and self.queue.is_full else None
+
+    def _has_little(self, member: _Member, work_s: float, left_s: float) -> bool:
+        """Enough so to be given a batch ahead. One that may have stopped gets one such, and not all that comes."""
+        if member.given[-1].jobs[0].sends > 1:  # what may kill goes alone
+            return False
+        ahead_s = self._admission.ahead_s
+        return work_s <= ahead_s or (len(member.given) == 1 and left_s <= ahead_s)
 
     def _fell_silent(self, member: _Member, now: float) -> None:
         member.silent, member.since = True, now
@@ -258,8 +301,14 @@ class Crew:
         self._dispatch()
 
     def _redo(self, member: _Member) -> None:
-        """The batch of one that is lost: again where it was sent once, unless another has it too."""
+        """The batches of one that is lost: again what was sent once, unless another has it too.
+
+        It can have begun with the first of them alone; so what else it had was not sent.
+        """
         again = []
+        for given in list(member.given)[1:]:
+            for job in given.jobs:
+                job.sends -= 1
         for job in member.jobs:
             job.places -= 1
             if job.settled or job.places > 0:
@@ -268,7 +317,7 @@ class Crew:
                 job.settle(LOST)
             elif not member.silent:  # of a silent one it has joined the queue already
                 again.append(job)
-        member.jobs = []
+        member.given.clear()
         self.queue.join_again(again)
 
 

@@ -22,7 +22,7 @@ from PIL import Image
 
 from pileus.bundles import load
 from pileus.preprocessing.strokes import rasterise
-from pileus.serving.batching import Admission
+from pileus.serving.batching import NEVER, Admission
 from pileus.serving.pages import bundle_pages, read_pages
 from pileus.serving.requests import Limits
 from pileus.serving.server import ServeOptions, running
@@ -258,14 +258,18 @@ def test_past_its_deadline(gated: GatedBundle) -> None:
 
 
 def test_over_the_bound_it_is_refused_early(gated: GatedBundle) -> None:
-    options = ServeOptions(port=0, settings=Settings(admission=Admission(max_batch=1, max_queue=1)))
+    admission = Admission(max_batch=1, max_queue=1, ahead_s=NEVER)
+    options = ServeOptions(port=0, settings=Settings(admission=admission))
     with (
         running(gated, options) as url,
         httpx.Client(base_url=url, timeout=20) as client,
         ThreadPoolExecutor(2) as pool,
     ):
+        gated.entered.clear()
         gated.gate.clear()
-        waiting = [pool.submit(client.post, "/v1/predict", json=SEVEN) for _ in range(2)]
+        waiting = [pool.submit(client.post, "/v1/predict", json=SEVEN)]
+        assert gated.entered.wait(20)  # else both may come at once, and one be refused
+        waiting.append(pool.submit(client.post, "/v1/predict", json=SEVEN))
         while _metric(client, "pileus_predictions_under_way") < 2:
             pass
         refused = client.post("/v1/predict", json=SEVEN)

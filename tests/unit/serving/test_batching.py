@@ -46,7 +46,7 @@ def test_a_batch_is_bounded_by_weight_and_what_is_heavier_goes_alone() -> None:
 
 
 def test_the_wait_is_that_of_all_weight_that_waits() -> None:
-    queue = Queue(Admission(max_batch=64))
+    queue = Queue(Admission(max_batch=64, max_batch_s=1.0))
     queue.expect(64, 0.01)
     again = Asked(weight=30)
     for each in (Asked(weight=5), again):
@@ -197,9 +197,17 @@ def test_a_busy_machine_does_not_close_the_queue_for_good() -> None:
     assert sizes[0] < 16 and sizes[-1] == 64
 
 
+def test_a_batch_takes_no_longer_than_it_may_by_estimate() -> None:
+    queue = queue_of(*(Asked(number) for number in range(5)), admission=Admission(max_batch=64, max_batch_s=0.03))
+    queue.expect(64, 0.01)
+    assert [queue.is_full, numbers(queue.take(0.0)), queue.is_full] == [True, [0, 1, 2], False]
+    queue.learn(3, 1.0)
+    assert [numbers(queue.take(0.0)) for _ in range(2)] == [[3], [4]]
+
+
 def test_a_slow_model_gets_smaller_batches() -> None:
     queue = queue_of(*(Asked(number) for number in range(3)), admission=Admission(max_batch=64))
-    queue.expect(2, 0.03)
+    queue.expect(2, 0.01)
     assert numbers(queue.take(0.0)) == [0, 1]
 
 

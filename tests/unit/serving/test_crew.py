@@ -17,6 +17,7 @@ from pileus.serving.instruments import Instruments, no_readings
 from pileus.serving.links import Holder
 
 TALLY = Tally(0, (0, 0, 0), [0] * 10, [0] * 10)
+IN_FOURS = Admission(max_batch=4, soon_s=0.0)
 
 
 class Scripted:
@@ -27,6 +28,7 @@ class Scripted:
 
     def __init__(self) -> None:
         self.sent: list[Batch] = []
+        self.num_answered = 0
         self.killed = self.closed = False
         self.holder: Holder | None = None
 
@@ -42,18 +44,19 @@ class Scripted:
     async def close(self) -> None:
         self.closed = True
 
-    def warm(self) -> None:
+    def warm(self, question_s: float = 0.001) -> None:
         assert self.holder is not None
-        self.holder.link_ready(self, Ready(4, 0.001, 0.004))
+        self.holder.link_ready(self, Ready(4, question_s, 4 * question_s))
 
     def die(self, reason: str = "it died") -> None:
         assert self.holder is not None
         self.holder.link_lost(self, reason)
 
     def answer(self) -> None:
-        """Each question of the last batch by its own body."""
+        """Each question of the first batch without an answer by its own body."""
         assert self.holder is not None
-        batch = self.sent[-1]
+        batch = self.sent[self.num_answered]
+        self.num_answered += 1
         replies = [Reply(200, question.body) for question in batch.questions]
         self.holder.link_replied(self, Replies(batch.number, replies, 0.001, TALLY))
 
@@ -64,12 +67,12 @@ class Scripted:
 class Stage:
     """A crew of scripted links, and the ledger of what was answered to whom."""
 
-    def __init__(self, wanted: int, patience: Patience) -> None:
+    def __init__(self, wanted: int, patience: Patience, admission: Admission) -> None:
         self.links: list[Scripted] = []
         self.failures: list[WorkFailed] = []
         self.ledger: dict[bytes, list[Reply]] = {}
         instruments = Instruments(no_readings())
-        self.crew = Crew(self._make, wanted, Admission(max_batch=4), patience, instruments, self.failures.append)
+        self.crew = Crew(self._make, wanted, admission, patience, instruments, self.failures.append)
 
     def _make(self) -> Scripted:
         self.links.append(Scripted())
@@ -79,11 +82,11 @@ class Stage:
     def killed(self) -> list[bool]:
         return [link.killed for link in self.links]
 
-    async def warm(self, number: int) -> None:
+    async def warm(self, number: int, question_s: float = 0.001) -> None:
         """The link of this number, once it was started."""
         while len(self.links) <= number or self.links[number].holder is None:
             await asyncio.sleep(0)
-        self.links[number].warm()
+        self.links[number].warm(question_s)
 
     async def ask(self, *names: bytes, weight: int = 1) -> None:
         for name in names:
@@ -103,12 +106,19 @@ class Stage:
         self.crew.tick(time.monotonic() + seconds)
 
 
-def play(scene: Callable[[Stage], Awaitable[None]], *, wanted: int = 2, patience: Patience | None = None) -> None:
+def play(
+    scene: Callable[[Stage], Awaitable[None]],
+    *,
+    wanted: int = 2,
+    patience: Patience | None = None,
+    admission: Admission = IN_FOURS,
+    question_s: float = 0.001,
+) -> None:
     async def whole() -> None:
-        stage = Stage(wanted, patience or Patience())
+        stage = Stage(wanted, patience or Patience(), admission)
         starting = asyncio.ensure_future(stage.crew.start())
         for number in range(wanted):
-            await stage.warm(number)
+            await stage.warm(number, question_s)
         await starting
         async with asyncio.timeout(10):
             await scene(stage)
@@ -132,6 +142,89 @@ def test_what_comes_together_goes_together_and_an_idle_one_takes_the_rest() -> N
         assert stage.crew.under_way == 0
 
     play(scene)
+
+
+def test_one_at_work_is_given_another_full_batch_and_no_smaller_one() -> None:
+    async def scene(stage: Stage) -> None:
+        (link,) = stage.links
+        await stage.ask(b"a", b"b", b"c", b"d", b"e", b"f", b"g")
+        assert link.bodies() == [[b"a", b"b", b"c", b"d"]]
+        await stage.ask(b"h", b"i")
+        assert link.bodies()[1:] == [[b"e", b"f", b"g", b"h"]]
+        await stage.ask(*(bytes([number]) for number in range(8)))
+        assert len(link.sent) == 3  # by then it has work for twelve seconds
+        for _ in range(5):
+            link.answer()
+        stage.assert_each_has_its_own_answer()
+        assert stage.crew.under_way == 0
+
+    admission = Admission(max_batch=4, max_batch_s=10.0, max_crowd_wait_s=30.0, soon_s=0.0, ahead_s=9.0)
+    play(scene, wanted=1, admission=admission, question_s=1.0)
+
+
+def test_one_that_has_stopped_is_given_one_batch_ahead_and_no_more() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ask(*(bytes([number]) for number in range(16)))
+        first, second = stage.links
+        stage.silence(0.1)
+        for _ in range(2):
+            second.answer()
+        assert [len(link.sent) for link in (first, second)] == [2, 2]
+        first.answer()
+        first.answer()
+        stage.assert_each_has_its_own_answer()
+
+    play(scene, admission=Admission(max_batch=4, soon_s=0.0, ahead_s=0.003))
+
+
+def test_what_was_given_ahead_to_one_that_dies_counts_as_never_given() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ask(*(bytes([number]) for number in range(8)))
+        stage.links[0].die()
+        await stage.warm(1)
+        redone = stage.links[1]
+        while stage.crew.under_way:
+            redone.answer()
+        assert [len(names) for names in redone.bodies()] == [1, 1, 1, 1, 4]
+        stage.assert_each_has_its_own_answer()
+
+    play(scene, wanted=1)
+
+
+def test_nothing_goes_ahead_behind_what_may_kill() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ask(b"poison")
+        await stage.ask(*(bytes([number]) for number in range(8)))
+        stage.links[0].die()
+        await stage.warm(1)
+        assert stage.links[1].bodies() == [[b"poison"]]
+        stage.links[1].die()
+        await stage.warm(2)
+        while stage.crew.under_way:
+            stage.links[2].answer()
+        assert stage.ledger.pop(b"poison") == [LOST]
+        stage.assert_each_has_its_own_answer()
+
+    play(scene, wanted=1)
+
+
+def test_an_idle_one_leaves_a_little_to_another_that_is_about_to_be_done() -> None:
+    async def scene(stage: Stage) -> None:
+        await stage.ask(b"a")
+        busy = next(link for link in stage.links if link.sent)
+        idle = next(link for link in stage.links if not link.sent)
+        await stage.ask(b"b")
+        assert idle.sent == []
+        busy.answer()
+        assert busy.bodies() == [[b"a"], [b"b"]]
+        await stage.ask(b"c")
+        stage.silence(0.2)  # by then it should have been done long ago
+        assert idle.bodies() == [[b"c"]]
+        busy.answer()
+        idle.answer()
+        stage.assert_each_has_its_own_answer()
+
+    play(scene, admission=Admission(max_batch=4, max_batch_s=10.0, soon_s=5.0))
 
 
 def test_the_batch_of_one_that_dies_is_redone_one_by_one_by_another() -> None:
@@ -275,7 +368,7 @@ def test_dying_again_and_again_ends_it() -> None:
 
 def test_one_that_cannot_start_is_told() -> None:
     async def whole() -> None:
-        stage = Stage(2, Patience())
+        stage = Stage(2, Patience(), IN_FOURS)
         starting = asyncio.ensure_future(stage.crew.start())
         await stage.warm(0)
         while stage.links[1].holder is None:
