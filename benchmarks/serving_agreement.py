@@ -1,7 +1,8 @@
 """Whether the sender of `pileus bench serving` measures what others measure: Locust's users, and wrk's connections.
 
 The same server, one load after another in rounds: users who pause (ours and Locust's), and connections that never do
-(ours and wrk's, where wrk is installed). Answers a second and quantiles must agree within what rounds differ by.
+(ours and wrk's, where wrk is installed; of strokes wrk's alone). Answers a second and quantiles must agree within what
+rounds differ by, but that wrk spends less.
 
     python benchmarks/serving_agreement.py BUNDLE [--rounds 3] [--seconds 10]
 
@@ -32,7 +33,7 @@ from pileus.bench.serving.trial import send
 from pileus.bundles import load
 
 BENCHMARKS = Path(__file__).parent
-USERS, CONNECTIONS, THINK_S = 50, 50, 1.0
+USERS, CONNECTIONS, THINK_S = 50, 128, 1.0
 _WRK = re.compile(r"50%\s+(?P<p50>[\d.]+)(?P<unit50>us|ms|s).*99%\s+(?P<p99>[\d.]+)(?P<unit99>us|ms|s)", re.DOTALL)
 _MS = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 
@@ -114,6 +115,7 @@ def seen(args: argparse.Namespace) -> dict[str, list[Seen]]:
             found.setdefault("connections by us", []).append(by_us(server, raw, never, args.seconds))
             if shutil.which("wrk"):
                 found.setdefault("connections by wrk", []).append(by_wrk(server, raw, args.seconds))
+                found.setdefault("connections by wrk, strokes", []).append(by_wrk(server, strokes, args.seconds))
         print({name: rounds[-1] for name, rounds in found.items()}, file=sys.stderr, flush=True)
     return found
 

@@ -101,13 +101,18 @@ def stop_predictor(server: Server, bench: Bench) -> None:
 
 
 def swap(server: Server, bench: Bench) -> None:
-    """The same graph under another version: probabilities stay, the version that answers name must change."""
-    store = open_store(bench.place)
+    """Probabilities stay, the version that answers name must change."""
+    change_version(bench.place)
+    server.process.send_signal(signal.SIGHUP)
+
+
+def change_version(bundle: str) -> None:
+    """The same graph under another version."""
+    store = open_store(bundle)
     manifest, files = read_verified(store)
     fields = {name: getattr(manifest, name) for name in BundleDescription.__struct_fields__}
     description = BundleDescription(**fields | {"metrics": {**manifest.metrics, "swapped": 1.0}})
     write_bundle(store, "", files[MODEL_FILE], description)
-    server.process.send_signal(signal.SIGHUP)
 
 
 def broken_swap(server: Server, bench: Bench) -> None:
@@ -281,7 +286,8 @@ def main() -> None:
         "share the cores. `report.html` shows what happened around each fault."
     )
     found = {"saturation, answers a second": saturation, **figures(rows)}
-    folder = write_record("serving-faults" + ("" if args.body == "raw" else f"-{args.body}"), found, rows, says)
+    what = "serving-soak" if args.only == ["soak"] else "serving-faults"
+    folder = write_record(what + ("" if args.body == "raw" else f"-{args.body}"), found, rows, says)
     (folder / "report.html").write_text(timelines_page(rows), encoding="utf-8")
     print(folder)
 
