@@ -175,6 +175,7 @@ def design_of(request: Request, sources: Mapping[str, Source]) -> Design:
             )
             try:
                 spec = spec_of(model, sources[data], engine, workers, request)
+                _check_asked(spec)
                 _check_size(spec, sources[data])
             except SpecError as error:
                 skipped.append(Skipped(cell=cell, reason=str(error)))
@@ -222,6 +223,15 @@ def _recipe_of(model: str, source: Source) -> Mapping[str, Any]:
         return {**load_recipe(usual_model(source)), "model": model}
     known = sorted({CNN, *NETWORKS, *recipe_names()})
     raise SpecError(f"no model or recipe is called {model!r}; {did_you_mean(model, known)}")
+
+
+def _check_asked(spec: RunSpec) -> None:
+    """SpecError where the engine would have nothing to do."""
+    if spec.model == KNN and spec.workers == 1 and spec.engine.name != "local":
+        raise SpecError(
+            "knn by one worker searches in the driver's own process, as with engine local, and asks no other "
+            f"(got {spec.engine.name}); give it two or more."
+        )
 
 
 def _check_size(spec: RunSpec, source: Source) -> None:

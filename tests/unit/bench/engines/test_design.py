@@ -26,7 +26,7 @@ def sources() -> dict[str, Source]:
 
 
 def test_every_combination_is_a_cell_once_in_each_round() -> None:
-    design = design_of(Request(engines=("local", "fake"), workers=(1, 2, 4), rounds=2), sources())
+    design = design_of(Request(engines=("local", "fake"), workers=(2, 3, 4), rounds=2), sources())
     assert len(design.specs) == 12
     assert set(Counter(trial.cell for trial in design.trials).values()) == {2}
     assert [trial.number for trial in design.trials] == list(range(24))
@@ -40,6 +40,13 @@ def test_what_cannot_be_run_is_skipped_with_its_reason() -> None:
     assert set(reasons) == {("cnn", 6), ("resnet18", 1), ("resnet18", 6)}
     assert "lower --workers or microbatch_size" in reasons["cnn", 6]
     assert "at least 16 pixels" in reasons["resnet18", 1]
+
+
+def test_neighbours_by_one_worker_say_nothing_of_another_engine_than_local() -> None:
+    design = design_of(Request(models=("knn",), engines=("local", "fake"), workers=(1, 2)), sources())
+    assert {(cell.engine, cell.workers) for cell in design.specs} == {("local", 1), ("local", 2), ("fake", 2)}
+    (skipped,) = design.skipped
+    assert "asks no other (got fake)" in skipped.reason
 
 
 def test_settings_go_to_the_models_that_look_at_them() -> None:
