@@ -44,7 +44,7 @@ from pileus.bundles.manifest import MODEL_FILE, BundleDescription
 from pileus.store import open_store
 
 SHARE, OVERLOAD = 0.7, 3.0
-WARM_S, SATURATE_S, FAULT_AT_S, STOPPED_S, SENDER_START_S = 1.0, 4.0, 5.0, 10.0, 0.5
+WARM_S, SATURATE_S, FAULT_AT_S, STOPPED_S, SENDER_START_S, SETTLE_S = 1.0, 4.0, 5.0, 10.0, 0.5, 2.0
 STARTS = 5
 FRONT, PREDICTOR = "pileus-front", "pileus-predict"
 """As the kernel shows them, by the beginnings of their names."""
@@ -187,14 +187,15 @@ def overloaded(bench: Bench, saturation: float, seconds: float) -> Row:
 
 
 def soaked(bench: Bench, seconds: float) -> Row:
-    """Growth by regression, of what was seen after the first tenth."""
+    """Growth by regression, of what was seen after the first tenth; descriptors, which connections are, at both ends."""
     with served(bench.place, bench.options) as server, Sampler(server.process.pid, 1.0) as sampler:
         sent = send(task_for(bench, server, Arrivals(per_s=bench.per_s), seconds))
+        time.sleep(SETTLE_S)
     seen = [each for each in sampler.samples if sent.began + 0.1 * seconds <= each.at <= sent.began + seconds]
     return told(sent, bench.bodies) | {
         "samples": samples_told(sampler.samples, sent),
         "rss_growth": growth(seen, lambda sample: sample.rss_bytes),
-        "descriptors_growth": growth(seen, lambda sample: sample.descriptors),
+        "descriptors": [sampler.samples[0].descriptors, sampler.samples[-1].descriptors],
         "threads_growth": growth(seen, lambda sample: sample.threads),
     }
 
@@ -252,8 +253,8 @@ def figures(rows: dict[str, Row]) -> dict[str, Any]:
             found["overload: goodput by saturation"] = row["goodput_by_saturation"]
             found["overload: 429 within, from sending, p99 ms"] = refused
         if name == "soak":
-            parts = ("rss_growth", "descriptors_growth", "threads_growth")
-            found |= {f"soak: {part.replace('_', ' ')} over the run": row[part] for part in parts}
+            found |= {f"soak: {part} growth over the run": row[f"{part}_growth"] for part in ("rss", "threads")}
+            found["soak: descriptors before, after"] = "{}, {}".format(*row["descriptors"])
     return found
 
 
