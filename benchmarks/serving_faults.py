@@ -187,7 +187,7 @@ def overloaded(bench: Bench, saturation: float, seconds: float) -> Row:
 
 
 def soaked(bench: Bench, seconds: float) -> Row:
-    """Growth by regression, of what was seen after the first tenth; descriptors, which connections are, at both ends."""
+    """Growth by regression, of what was seen after the first tenth; descriptors, as connections are, at both ends."""
     with served(bench.place, bench.options) as server, Sampler(server.process.pid, 1.0) as sampler:
         sent = send(task_for(bench, server, Arrivals(per_s=bench.per_s), seconds))
         time.sleep(SETTLE_S)
