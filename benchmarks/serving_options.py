@@ -1,7 +1,7 @@
 """What an option of `pileus serve` costs: corrections kept, a shadow asked, requests logged, spans sent.
 
 In each round every option has a fresh server, in drawn order: users who never pause say what it gives, and an open loop
-at half of what the plain server gives says how long it lets wait. Server, sender and the spans' collector share the
+at a fourth of what the plain server gives says how long it lets wait. Server, sender and the spans' collector share the
 machine.
 
     python benchmarks/serving_options.py BUNDLE [--rounds 5] [--body strokes]
@@ -31,7 +31,7 @@ from pileus.bench.serving.trial import send
 from pileus.bundles import load
 from pileus.bundles.registry import Registry
 
-PLAIN, HALF = "plain", 0.5
+PLAIN, SHARE = "plain", 0.25
 SECONDS, SATURATE_S = 6.0, 5.0
 COLLECTOR = """
 import http.server
@@ -111,12 +111,12 @@ def surrounded(environment: Mapping[str, str]) -> Iterator[None]:
         os.environ.update(before)
 
 
-def seen(choice: Choice, bodies: Bodies, half_per_s: float | None) -> Seen:
-    """Without a rate the open loop asks half of what this server has just given."""
+def seen(choice: Choice, bodies: Bodies, per_s: float | None) -> Seen:
+    """Without a rate the open loop asks a fourth of what this server has just given."""
     with surrounded(choice.environment), served(choice.place, choice.options) as server:
         bench = Bench(choice.place, bodies, choice.options, 0.0)
         most = send(task_for(bench, server, SATURATING, SATURATE_S))
-        sent = send(task_for(bench, server, Arrivals(per_s=half_per_s or HALF * most.goodput), SECONDS))
+        sent = send(task_for(bench, server, Arrivals(per_s=per_s or SHARE * most.goodput), SECONDS))
     if sent.latency is None or sent.failed or most.failed:
         raise SystemExit(f"{choice}: not everyone was answered: {most.failed}, {sent.failed}")
     wrong = wrong_answers(most.given, bodies) + wrong_answers(sent.given, bodies)
@@ -125,14 +125,14 @@ def seen(choice: Choice, bodies: Bodies, half_per_s: float | None) -> Seen:
 
 def all_seen(bundle: str, bodies: Bodies, rounds: int) -> dict[str, list[Seen]]:
     found: dict[str, list[Seen]] = {}
-    half_per_s: float | None = None
+    per_s: float | None = None
     for _ in range(rounds):
         with tempfile.TemporaryDirectory() as folder, collecting() as collector:
             given = choices(bundle, Path(folder), collector)
-            names = random.sample(list(given), len(given)) if half_per_s else list(given)
+            names = random.sample(list(given), len(given)) if per_s else list(given)
             for name in names:
-                found.setdefault(name, []).append(seen(given[name], bodies, half_per_s))
-                half_per_s = half_per_s or HALF * found[PLAIN][0].most_per_s
+                found.setdefault(name, []).append(seen(given[name], bodies, per_s))
+                per_s = per_s or SHARE * found[PLAIN][0].most_per_s
                 print(name, found[name][-1], file=sys.stderr, flush=True)
     return found
 
@@ -142,8 +142,8 @@ def figures(found: dict[str, list[Seen]]) -> dict[str, Any]:
     for name, rounds in found.items():
         pairs = zip(rounds, found[PLAIN], strict=True)
         told[f"{name}: answers a second"] = spread([each.most_per_s for each in rounds])
-        told[f"{name}: p50 at half, ms"] = spread([each.p50_ms for each in rounds])
-        told[f"{name}: p99 at half, ms"] = spread([each.p99_ms for each in rounds])
+        told[f"{name}: p50 at a fourth, ms"] = spread([each.p50_ms for each in rounds])
+        told[f"{name}: p99 at a fourth, ms"] = spread([each.p99_ms for each in rounds])
         if name != PLAIN:
             told[f"{name}: answers by plain ones"] = spread(
                 [each.most_per_s / plain.most_per_s for each, plain in pairs]
@@ -158,7 +158,9 @@ def main() -> None:
     parser.add_argument("--body", choices=("raw", "png", "strokes"), default="strokes")
     args = parser.parse_args()
     found = all_seen(args.bundle, bodies_of(args.body, load(args.bundle), None), args.rounds)
-    says = f"{args.body} bodies; users without a pause, then an open loop at half of what the plain server gave first."
+    says = (
+        f"{args.body} bodies; users without a pause, then an open loop at a fourth of what the plain server gave first."
+    )
     raw = {name: [each._asdict() for each in rounds] for name, rounds in found.items()}
     print(write_record("serving-options", figures(found), raw, says))
 
