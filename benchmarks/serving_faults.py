@@ -41,6 +41,7 @@ from pileus.bench.serving.trial import send
 from pileus.bundles import load, write_bundle
 from pileus.bundles.load import read_verified
 from pileus.bundles.manifest import MODEL_FILE, BundleDescription
+from pileus.spec.preprocessing import Drawing
 from pileus.store import open_store
 
 SHARE, OVERLOAD = 0.7, 3.0
@@ -273,7 +274,8 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     args = arguments()
     options = () if args.processes is None else ("--processes", str(args.processes))
-    bodies = bodies_of(args.body, load(args.bundle), None)
+    bundle = load(args.bundle)
+    bodies = bodies_of(args.body, bundle, None)
     rows: dict[str, Row] = {}
     with copied(args.bundle) as place:
         saturation = statistics.median(saturation_of(Bench(place, bodies, options, 0.0)) for _ in range(3))
@@ -287,8 +289,10 @@ def main() -> None:
         "share the cores. `report.html` shows what happened around each fault."
     )
     found = {"saturation, answers a second": saturation, **figures(rows)}
-    what = "serving-soak" if args.only == ["soak"] else "serving-faults"
-    folder = write_record(what + ("" if args.body == "raw" else f"-{args.body}"), found, rows, says)
+    words = ["serving", "soak" if args.only == ["soak"] else "faults"]
+    words += [] if isinstance(bundle.manifest.preprocessing, Drawing) else ["pictures"]
+    words += [] if args.body == "raw" else [args.body]
+    folder = write_record("-".join(words), found, rows, says)
     (folder / "report.html").write_text(timelines_page(rows), encoding="utf-8")
     print(folder)
 

@@ -35,7 +35,7 @@ NEVER = float("-inf")
 class Admission(Spec, frozen=True, kw_only=True):
     max_batch: int = 64
     """Questions a batch, at most; a heavy one counts as several, and alone may be heavier."""
-    max_batch_s: float = 0.03
+    max_batch_s: float = 0.02
     """Of a batch by estimate: a longer one would be answered later and no cheaper."""
     max_batch_bytes: int = 4 * 1024 * 1024
     ahead_s: float = 0.01
@@ -44,7 +44,7 @@ class Admission(Spec, frozen=True, kw_only=True):
     """Of work: an idle predictor leaves less than that to another that still has less than that."""
     max_queue: int = 4096
     """Questions that wait."""
-    max_wait_s: float = 0.04
+    max_wait_s: float = 0.03
     """The longest estimated wait with which a question is let in under overload; its own deadline may be shorter."""
     max_crowd_wait_s: float = 1.0
     """The same, while no more than a crowd is ahead."""
