@@ -178,12 +178,16 @@ def samples_told(samples: list[Sample], sent: Sent) -> list[Row]:
     return [msgspec.to_builtins(sample) | {"at": sample.at - sent.began} for sample in samples]
 
 
-def overloaded(bench: Bench, saturation: float, seconds: float) -> Row:
+def overloaded(bench: Bench, seconds: float) -> Row:
+    """By the saturation just before and just after, for a machine with neighbours is not equally fast for minutes."""
+    before = saturation_of(bench)
     with served(bench.place, bench.options) as server, Sampler(server.process.pid) as sampler:
-        sent = send(task_for(bench, server, Arrivals(per_s=OVERLOAD * saturation), seconds))
+        sent = send(task_for(bench, server, Arrivals(per_s=OVERLOAD * before), seconds))
+    saturations = before, saturation_of(bench)
     return told(sent, bench.bodies) | {
         "samples": samples_told(sampler.samples, sent),
-        "goodput_by_saturation": sent.goodput / saturation,
+        "saturations": saturations,
+        "goodput_by_saturation": sent.goodput / statistics.mean(saturations),
     }
 
 
@@ -225,13 +229,13 @@ def saturation_of(bench: Bench) -> float:
         return send(task_for(bench, server, SATURATING, SATURATE_S)).goodput
 
 
-def measured(name: str, bench: Bench, saturation: float, args: argparse.Namespace) -> Row:
+def measured(name: str, bench: Bench, args: argparse.Namespace) -> Row:
     if name == "start":
         return started(bench)
     if name == "soak":
         return soaked(bench, args.soak_s)
     if name == "overload":
-        return overloaded(bench, saturation, args.overload_s)
+        return overloaded(bench, args.overload_s)
     return under_fault(bench, FAULTS[name], args.seconds)
 
 
@@ -282,7 +286,7 @@ def main() -> None:
     print(f"saturation {saturation:,.0f}/s", file=sys.stderr, flush=True)
     for name in args.only:
         with copied(args.bundle) as place:
-            rows[name] = measured(name, Bench(place, bodies, options, SHARE * saturation), saturation, args)
+            rows[name] = measured(name, Bench(place, bodies, options, SHARE * saturation), args)
         print(name, figures({name: rows[name]}), file=sys.stderr, flush=True)
     says = (
         f"{args.body} bodies by an open loop, {SHARE:g} of a saturation of {saturation:,.0f}/s; sender and server "
