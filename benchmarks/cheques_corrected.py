@@ -1,0 +1,136 @@
+"""Whether a model learns from being corrected: amounts on real cheques, before and after.
+
+A server of the bundle is asked for the cheques of the half that is tuned on, and is told what each item of its answers
+should have been. `pileus retrain` then trains with these corrections, compares and promotes or not.
+
+    python benchmarks/cheques_corrected.py BUNDLE DATA [--final] [--weight N] [--only-errors] [--set NAME=VALUE]
+
+Without `--final` a fifth of that half is kept from the corrections, to choose settings by, and nothing is recorded.
+With it all of the half is corrected, and the half that is held back and the test parts are looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+from drawings import SPLITS, figures_of, of_digits, of_strangers
+from drawn.answers import answers, text_of
+from drawn.corrector import correct_all
+from drawn.strings import Cheque, cheques
+from numpy.typing import NDArray
+from record import write_record
+
+from pileus.bundles import load
+from pileus.bundles.registry import Registry
+from pileus.measure.paired import compare_paired
+from pileus.operations.retrain import NOT_BETTER
+
+KEPT = 51
+"""Of 256 values of a hash: the fifth of the tuned half by which settings are chosen."""
+CORRECTED = "the half that was corrected"
+
+
+def retrained(args: argparse.Namespace, feedback: Path, folder: Path) -> dict[str, Any]:
+    """What the command tells."""
+    registry = Registry(str(folder / "registry"))
+    registry.promote(registry.add(args.bundle, "never corrected").version, "never corrected")
+    mnist = str(args.data / "mnist")
+    words = ["--feedback", str(feedback), "--data", mnist, "--test", mnist, "--weight", str(args.weight)]
+    words += ["--split", "test" if args.final else "validation", "--runs", str(folder / "runs"), "--json"]
+    words += [word for setting in args.set for word in ("--set", setting)]
+    command = [sys.executable, "-m", "pileus", "retrain", registry.place, *words]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode not in (0, NOT_BETTER):
+        raise SystemExit(done.returncode)
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+def measured(place: str, data: Path, split: str) -> dict[str, Any]:
+    return {
+        "digits": of_digits(place, data, split),
+        "rejected": of_strangers(load(place), data, SPLITS[split]),
+    }
+
+
+def rights(place: str, part: list[Cheque]) -> NDArray[np.bool_]:
+    """(N,) whether each amount is read wholly."""
+    told = answers(load(place), [each.asked.body for each in part])
+    return np.array([text_of(answer) == each.asked.text for answer, each in zip(told, part, strict=True)])
+
+
+def tried(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
+    tuned = list(cheques(args.data / "orand-car", 0))
+    corrected = tuned if args.final else [each for each in tuned if each.hashed[1] >= KEPT]
+    told = correct_all(load(args.bundle), corrected, folder / "feedback", confirm=not args.only_errors)
+    print(dict(told), file=sys.stderr)
+    started = time.perf_counter()
+    done = retrained(args, folder / "feedback", folder)
+    seconds = time.perf_counter() - started
+    parts = {CORRECTED: corrected}
+    if args.final:
+        parts["the half that was held back"] = list(cheques(args.data / "orand-car", 1))
+    else:
+        parts["the fifth that was kept"] = [each for each in tuned if each.hashed[1] < KEPT]
+    split = "test" if args.final else "validation"
+    before, after = args.bundle, f"{done['uri']}/bundle"
+    both = {name: (rights(before, part), rights(after, part)) for name, part in parts.items()}
+    return {
+        "items": dict(told),
+        "retrained": done,
+        "retrain_s": seconds,
+        "settings": {"weight": args.weight, "confirmed": not args.only_errors, "set": args.set},
+        "pairs": {name: msgspec.to_builtins(compare_paired(*pair)) for name, pair in both.items()},
+        "before": measured(before, args.data, split)
+        | {"cheques": {name: float(pair[0].mean()) for name, pair in both.items()}},
+        "after": measured(after, args.data, split)
+        | {"cheques": {name: float(pair[1].mean()) for name, pair in both.items()}},
+    }
+
+
+def figures(raw: dict[str, Any]) -> dict[str, Any]:
+    """Each figure of a bundle as 'before -> after'."""
+    done = raw["retrained"]
+    told: dict[str, Any] = {f"items of the answers: {kind}": number for kind, number in sorted(raw["items"].items())}
+    told["corrections"] = f"{done['corrections']:,}, of which {done['corrections_trained']:,} were trained on"
+    told["seconds of `pileus retrain`"] = raw["retrain_s"]
+    told["promoted" if done["promoted"] else "not promoted"] = done["reason"]
+    before, after = (figures_of(raw[when]) for when in ("before", "after"))
+    told |= {name: f"{before[name]} -> {after[name]}" for name in before}
+    for name, pair in raw["pairs"].items():
+        told[f"amounts on cheques, {name}"] += f" ({pair['won']} of {pair['samples']} won, {pair['lost']} lost)"
+    return told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", help="of the recipe drawn_digits")
+    parser.add_argument("data", type=Path, help="has the folders mnist, fashion-mnist and orand-car")
+    parser.add_argument("--final", action="store_true", help="correct all of the half, and look at what is held back")
+    parser.add_argument("--weight", type=int, default=10, metavar="N", help="a correction counts as N samples")
+    parser.add_argument("--only-errors", action="store_true", help="what was right is not confirmed")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="as `pileus retrain` has it")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        raw = tried(args, Path(folder))
+    told = figures(raw)
+    print(json.dumps(told, indent=2, ensure_ascii=False))
+    if args.final:
+        says = (
+            "A server is asked for the amounts of one half of the cheques and told what each item should have been, "
+            "where the labelled boxes leave no doubt; `pileus retrain` learns from that. Figures are before -> after."
+        )
+        print(write_record("cheques-corrected", told, raw, says))
+
+
+if __name__ == "__main__":
+    main()
