@@ -42,8 +42,8 @@ def correct_all(bundle: Bundle, cheques: Iterable[Cheque], place: Path, *, confi
     ):
         for cheque in cheques:
             content, media_type = cheque.asked.body
-            response = client.post("/v1/predict", content=content, headers={"content-type": media_type})
-            if response.status_code == 422:
+            response = _post(client, "/v1/predict", content=content, headers={"content-type": media_type})
+            if response.status_code == httpx.codes.UNPROCESSABLE_ENTITY:
                 told["amounts in which nothing is seen"] += 1
                 continue
             answer = response.raise_for_status().json()
@@ -53,16 +53,17 @@ def correct_all(bundle: Bundle, cheques: Iterable[Cheque], place: Path, *, confi
                 if label is None or (kind in _RIGHT and not confirm):
                     continue
                 body: dict[str, Any] = {"request_id": answer["request_id"], "item": number, "label": label}
-                _correct(client, body)
+                _post(client, "/v1/feedback", json=body).raise_for_status()
     return told
 
 
-def _correct(client: httpx.Client, body: dict[str, Any]) -> None:
-    """Tries again where the server says that it is to be tried later."""
+def _post(client: httpx.Client, path: str, **how: Any) -> httpx.Response:
+    """Tries again where the server says that it cannot just now."""
     for _ in range(_TRIES - 1):
-        if client.post("/v1/feedback", json=body).status_code == httpx.codes.ACCEPTED:
-            return
-    client.post("/v1/feedback", json=body).raise_for_status()
+        response = client.post(path, **how)
+        if not response.is_server_error:
+            return response
+    return client.post(path, **how)
 
 
 def labels_of(items: list[Box], cheque: Cheque, none: str | None) -> list[str | None]:
