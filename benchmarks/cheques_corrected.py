@@ -17,7 +17,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -75,9 +74,7 @@ def tried(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     told = correct_all(load(args.bundle), corrected, folder / "corrected", confirm=not args.only_errors)
     correct_all(load(args.bundle), kept, folder / "kept", confirm=True)
     print(dict(told), file=sys.stderr)
-    started = time.perf_counter()
     done = retrained(args, folder)
-    seconds = time.perf_counter() - started
     parts = {"that were corrected": corrected, "kept to choose by": kept}
     if args.final:
         parts["the half that was held back"] = list(cheques(args.data / "orand-car", 1))
@@ -86,8 +83,7 @@ def tried(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     right = {when: {name: rights(place, part) for name, part in parts.items()} for when, place in places.items()}
     return {
         "items": dict(told),
-        "retrained": done,
-        "retrain_s": seconds,
+        "retrained": {name: value for name, value in done.items() if name not in ("registry", "uri", "run")},
         "settings": {"weight": args.weight, "confirmed": not args.only_errors, "set": [*SETTINGS, *args.set]},
         "pairs": {
             name: msgspec.to_builtins(compare_paired(right["before"][name], right["after"][name])) for name in parts
@@ -104,7 +100,6 @@ def figures(raw: dict[str, Any]) -> dict[str, Any]:
     done = raw["retrained"]
     told: dict[str, Any] = {f"items of the answers: {kind}": number for kind, number in sorted(raw["items"].items())}
     told["corrections"] = f"{done['corrections']:,}, of which {done['corrections_trained']:,} were trained on"
-    told["seconds of `pileus retrain`"] = raw["retrain_s"]
     told["promoted" if done["promoted"] else "not promoted"] = done["reason"]
     before, after = (figures_of(raw[when]) for when in ("before", "after"))
     told |= {name: f"{before[name]} -> {after[name]}" for name in before}
