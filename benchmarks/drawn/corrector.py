@@ -95,4 +95,5 @@ def _shared(items_N4: NDArray[np.float64], digits_M4: NDArray[np.float64]) -> ND
     """(N, M) areas that boxes (x, y, width, height) of both have in common."""
     start = np.maximum(items_N4[:, None, :2], digits_M4[None, :, :2])
     stop = np.minimum((items_N4[:, :2] + items_N4[:, 2:])[:, None], (digits_M4[:, :2] + digits_M4[:, 2:])[None])
-    return np.maximum(stop - start, 0).prod(axis=2)
+    shared_NM: NDArray[np.float64] = np.maximum(stop - start, 0).prod(axis=2)
+    return shared_NM
