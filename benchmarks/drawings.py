@@ -134,7 +134,7 @@ def measured(args: argparse.Namespace) -> dict[str, Any]:
         "digits": lambda: of_digits(args.bundle, args.data, args.split),
         "strings": lambda: of_strings(bundle, split, max(1, count // 3)),
         "cheques": lambda: {
-            name: share_right(bundle, list(strings.cheques(args.data / "orand-car", half)))
+            name: share_right(bundle, [each.asked for each in strings.cheques(args.data / "orand-car", half)])
             for name, half in halves.items()
         },
         "distortions": lambda: of_distortions(bundle, split, count),

@@ -7,6 +7,7 @@ import hashlib
 import tarfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from drawn.answers import Asked, Body, of_strokes
 from pileus.data.ports import Split
 from pileus.data.sources.scribbles import Lines
 from pileus.data.sources.strokes import DrawnDigit, load_strokes
+from pileus.preprocessing.lattice import Box
 
 LENGTHS = (2, 3, 4, 5)
 GAPS = {"apart": (0.15, 0.5), "close": (0.0, 0.15), "touching": (-0.15, 0.0)}
@@ -47,11 +49,27 @@ def _string(own: Sequence[DrawnDigit], gap: str, length: int, rng: np.random.Gen
     return Asked(of_strokes(lines), text)
 
 
-def cheques(folder: Path, half: int) -> Iterator[Asked]:
+class Cheque(NamedTuple):
+    asked: Asked
+    digits: list[tuple[str, Box]]
+    """Of the text, each with its box as a person drew it."""
+    hashed: bytes
+    """Of the file's name."""
+
+
+def cheques(folder: Path, half: int) -> Iterator[Cheque]:
     """The half (0: tuned on; 1: held back) of ORAND-CAR-A, by a hash of the file's name."""
     with tarfile.open(folder / "images.tar") as images, (folder / "labels.csv").open() as labels:
         for row in csv.DictReader(labels):
-            if hashlib.sha256(row["file"].encode()).digest()[0] & 1 == half:
+            hashed = hashlib.sha256(row["file"].encode()).digest()
+            if hashed[0] & 1 == half:
                 member = images.extractfile(row["file"])
                 assert member is not None
-                yield Asked(Body(member.read(), "image/jpeg"), row["text"])
+                asked = Asked(Body(member.read(), "image/jpeg"), row["text"])
+                yield Cheque(asked, [_digit(each) for each in row["boxes"].split()], hashed)
+
+
+def _digit(told: str) -> tuple[str, Box]:
+    digit, box = told.split(":")
+    x, y, width, height = map(int, box.split(","))
+    return digit, (x, y, width, height)

@@ -169,7 +169,7 @@ def _corrections(place: str, production: Bundle) -> ListedSource:
     source = open_source(place)
     if source.kind != FEEDBACK:
         raise UsageError(f"--feedback is what `pileus serve --feedback` keeps (got {place}, {source.kind}).")
-    if set(source.classes) != set(production.classes):
+    if set(source.classes) - {production.manifest.none} != set(production.classes):
         raise UsageError(f"the corrections in {place} are of a model with other classes than production's.")
     return source
 
@@ -193,7 +193,8 @@ def _measured(bundle: Bundle, source: ListedSource, name: str, split: SplitName)
 
 
 def _held_back(production: Bundle, candidate: Bundle, corrections: ListedSource, name: str) -> Paired | None:
-    if not _in_split(corrections, Split.TEST):
+    labels = {corrections.row(number).label for number in _in_split(corrections, Split.TEST)}
+    if not labels & set(range(len(production.classes))):
         return None
     before, after = (_measured(bundle, corrections, name, "test") for bundle in (production, candidate))
     return compare_paired(before.right_N, after.right_N)

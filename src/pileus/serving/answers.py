@@ -130,6 +130,7 @@ def _model(manifest: Manifest, role: str) -> dict[str, Any]:
         "version": manifest.short_version,
         "role": role,
         "classes": manifest.classes,
+        "none": manifest.none,
         "input": {
             "kind": "drawing" if isinstance(manifest.preprocessing, Drawing) else "picture",
             "height": height,

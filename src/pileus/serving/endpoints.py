@@ -66,6 +66,7 @@ def _list(item: Schema) -> Schema:
 
 
 _SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+_TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 _VERDICT: Schema = {"enum": ["certain", "unsure", "rejected"]}
 _MODEL: Schema = _object({"name": _TEXT, "version": _TEXT})
 _PREDICTION = _object(
@@ -77,7 +78,7 @@ _PREDICTION = _object(
         "items": _list(
             _object(
                 {
-                    "label": {"type": ["string", "null"]},
+                    "label": _TEXT_OR_NULL,
                     "confidence": _SHARE,
                     "verdict": _VERDICT,
                     "probabilities": {"type": "object", "additionalProperties": _SHARE},
@@ -96,6 +97,7 @@ _MODELS = _object(
                     "version": _TEXT,
                     "role": {"enum": ["production", "shadow"]},
                     "classes": _list(_TEXT),
+                    "none": _TEXT_OR_NULL,
                     "input": _object(
                         {
                             "kind": {"enum": ["drawing", "picture"]},

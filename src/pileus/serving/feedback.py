@@ -120,7 +120,7 @@ def prepare_feedback(place: str, manifest: Manifest) -> None:
 
 
 def _head(manifest: Manifest) -> Head:
-    return Head(classes=manifest.classes, preprocessing=manifest.preprocessing)
+    return Head(classes=manifest.classes, none=manifest.none, preprocessing=manifest.preprocessing)
 
 
 class Feedback:
@@ -203,8 +203,9 @@ class Feedback:
 
 
 def _correction(correct: Correct, answered: Answered) -> Correction | Outcome:
-    if correct.label not in answered.manifest.classes:
-        known = ", ".join(answered.manifest.classes[:20])
+    labels = _head(answered.manifest).labels
+    if correct.label not in labels:
+        known = ", ".join(labels[:20])
         return Outcome(422, f"the model has no class {correct.label[:50]!r}; label is one of {known}.")
     items: list[dict[str, Any]] = msgspec.json.decode(b"{" + answered.told)["items"]
     if correct.item >= len(items):

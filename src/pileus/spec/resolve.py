@@ -66,7 +66,9 @@ def _lay(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     *parents, last = path
     table = tree
     for name in parents:
-        below = table.setdefault(name, {})
+        if table.get(name) is None:
+            table[name] = {}
+        below = table[name]
         if not isinstance(below, dict):
             raise SpecError(f"{'.'.join(path)} is below a plain value ({name}={below!r}); set {name} itself.")
         table = below

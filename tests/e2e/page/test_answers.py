@@ -221,6 +221,28 @@ def test_a_correction_is_of_the_chosen_digit(page: Page) -> None:
     assert (sent(request.value)["item"], sent(request.value)["label"]) == (2, "8")
 
 
+def test_a_correction_can_say_that_it_is_none_where_the_model_knows_of_such(page: Page) -> None:
+    by_press(page)
+    draw(page, SEVEN)
+    page.click("#predict")
+    expect(page.locator("#correct option")).to_have_count(11)
+
+    def knowing(route: Route) -> None:
+        answer = route.fetch().json()
+        answer["models"][0]["none"] = "scribbles"
+        route.fulfill(json=answer)
+
+    page.route("**/v1/models", knowing)
+    page.reload()
+    draw(page, SEVEN)
+    page.click("#predict")
+    page.route("**/v1/feedback", lambda route: route.fulfill(status=202))
+    page.select_option("#correct", label="none of these")
+    with page.expect_request("**/v1/feedback") as request:
+        page.click("#feedback button")
+    assert sent(request.value)["label"] == "scribbles"
+
+
 def test_a_correction_that_the_server_does_not_take_is_told(page: Page) -> None:
     by_press(page)
     draw(page, SEVEN)

@@ -4,11 +4,13 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from pileus.bundles import Bundle, Manifest, write_bundle
+from pileus.bundles import Bundle, Calibration, Manifest, write_bundle
 from pileus.bundles.export import export_onnx
 from pileus.bundles.load import read_verified
 from pileus.spec.preprocessing import Picture
@@ -37,10 +39,38 @@ class GatedBundle(Bundle):
         return super().probabilities(images_NHWC)
 
 
+class Inky(torch.nn.Module):
+    """Takes thin ink for a one, or, rather less, a seven, and much ink for no digit at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = torch.nn.Linear(1, 11)
+        with torch.no_grad():
+            self.dense.weight.zero_()
+            self.dense.weight[10] = 80.0
+            self.dense.bias.copy_(torch.tensor([0.0, 4, 0, 0, 0, 0, 0, 3, 0, 0, -12]))
+
+    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
+        share_N1 = images_NHWC.to(torch.float32).flatten(1).mean(1, keepdim=True) / 255
+        logits: torch.Tensor = self.dense(share_N1)
+        return logits
+
+
 @pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
     write_bundle(open_store(folder), "", export_onnx(SmallNet(), 28, 28, 1), describe())
+    return folder
+
+
+@pytest.fixture(scope="session")
+def knowing_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What it takes for a one has a confidence under the threshold of rejection: 0.66 a one and 0.24 a seven."""
+    folder = tmp_path_factory.mktemp("knowing")
+    description = msgspec.structs.replace(
+        describe(calibration=Calibration(certain=0.95, rejected=0.8)), none="scribbles"
+    )
+    write_bundle(open_store(folder), "", export_onnx(Inky(), 28, 28, 1), description)
     return folder
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,7 +24,7 @@ from pileus.errors import UsageError
 from pileus.preprocessing.strokes import rasterise
 from pileus.serving import feedback as feedback_module
 from pileus.serving.answers import Refusal
-from pileus.serving.feedback import UNKNOWN, Answered, Correct, Feedback, Outcome, Recent, correct_of
+from pileus.serving.feedback import UNKNOWN, Answered, Correct, Feedback, Outcome, Recent, correct_of, prepare_feedback
 from pileus.serving.server import ServeOptions, running
 from pileus.spec.preprocessing import Drawing
 from pileus.store import open_store
@@ -98,6 +99,31 @@ def test_the_newest_correction_of_one_drawing_wins_whoever_asked(bundle_folder: 
             assert corrected(client, answer["request_id"], label).status_code == 202
     source = open_source(place)
     assert [source[i].label for i in range(len(source))] == [9]
+
+
+def test_what_is_no_digit_is_a_correction_of_a_model_that_knows_of_such(
+    bundle_folder: Path, knowing_folder: Path, place: str
+) -> None:
+    with served(bundle_folder, place) as url, httpx.Client(base_url=url, timeout=20) as client:
+        asked = client.post("/v1/predict", json={"strokes": TWO_DIGITS}).json()["request_id"]
+        assert "no class 'scribbles'" in corrected(client, asked, "scribbles").json()["detail"]
+        assert corrected(client, asked, "7", 0).status_code == 202
+    assert open_source(place).classes == tuple("0123456789")
+    with served(knowing_folder, place) as url, httpx.Client(base_url=url, timeout=20) as client:
+        assert client.get("/v1/models").json()["models"][0]["none"] == "scribbles"
+        asked = client.post("/v1/predict", json={"strokes": TWO_DIGITS}).json()["request_id"]
+        assert corrected(client, asked, "scribbles", 1).status_code == 202
+    with served(bundle_folder, place):
+        source = open_source(place)
+    assert source.classes == (*"0123456789", "scribbles")
+    assert sorted(source[i].label for i in range(len(source))) == [7, 10]
+
+
+def test_what_is_no_digit_has_one_name_in_a_place(knowing_folder: Path, place: str) -> None:
+    manifest = load(knowing_folder).manifest
+    prepare_feedback(place, manifest)
+    with pytest.raises(UsageError, match="a model with other classes"):
+        prepare_feedback(place, msgspec.structs.replace(manifest, none="other"))
 
 
 def test_what_cannot_be_kept(bundle_folder: Path, place: str) -> None:

@@ -8,48 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import msgspec
 import pytest
-import torch
 
-from pileus.bundles import Calibration, load, write_bundle
-from pileus.bundles.export import export_onnx
+from pileus.bundles import load
 from pileus.cli.main import main
 from pileus.serving.server import ServeOptions, running
-from pileus.store import open_store
-from tests.unit.bundles.nets import describe
 
 LINE = [[50, 0], [50, 100]]
 SCRIBBLE = [[200 + (60 if turn % 2 else 0), 4 * turn] for turn in range(25)]
 """So near to itself that it is nearly a filled square."""
-
-
-class Inky(torch.nn.Module):
-    """Takes thin ink for a one, or, rather less, a seven, and much ink for no digit at all."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.dense = torch.nn.Linear(1, 11)
-        with torch.no_grad():
-            self.dense.weight.zero_()
-            self.dense.weight[10] = 80.0
-            self.dense.bias.copy_(torch.tensor([0.0, 4, 0, 0, 0, 0, 0, 3, 0, 0, -12]))
-
-    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
-        share_N1 = images_NHWC.to(torch.float32).flatten(1).mean(1, keepdim=True) / 255
-        logits: torch.Tensor = self.dense(share_N1)
-        return logits
-
-
-@pytest.fixture(scope="module")
-def knowing_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What it takes for a one has a confidence under the threshold of rejection: 0.66 a one and 0.24 a seven."""
-    folder = tmp_path_factory.mktemp("knowing")
-    description = msgspec.structs.replace(
-        describe(calibration=Calibration(certain=0.95, rejected=0.8)), none="scribbles"
-    )
-    write_bundle(open_store(folder), "", export_onnx(Inky(), 28, 28, 1), description)
-    return folder
 
 
 @pytest.fixture(scope="module")

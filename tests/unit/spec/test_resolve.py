@@ -75,6 +75,13 @@ def test_a_bad_setting_is_told_in_a_line_or_two(pair: str, told: str) -> None:
     assert len(str(raised.value).splitlines()) <= 2
 
 
+def test_a_setting_is_laid_below_one_that_a_whole_spec_has_as_none() -> None:
+    whole = msgspec.to_builtins(resolved())
+    assert whole["transfer"] is None
+    spec = resolve(whole, [parse_setting("transfer.bundle=shared/digits")])
+    assert spec.transfer is not None and spec.transfer.bundle == "shared/digits"
+
+
 def test_a_batch_grows_from_an_epoch_on() -> None:
     spec = resolved("batch_growth.3=256", "batch_growth.10=512")
     assert spec.batch_growth == {3: 256, 10: 512}

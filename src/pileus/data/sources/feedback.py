@@ -8,7 +8,7 @@ input: no model is asked again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Literal, TypeVar
 
 import msgspec
@@ -40,7 +40,14 @@ class Head(Spec, frozen=True, kw_only=True):
 
     format: Literal[1] = 1
     classes: tuple[str, ...]
+    none: str | None = None
+    """What an item is called that is of none of the classes; None: the model knows of nothing but them."""
     preprocessing: Preprocessing
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """That an item can have."""
+        return (*self.classes, *(() if self.none is None else (self.none,)))
 
 
 class Correction(Spec, frozen=True, kw_only=True):
@@ -77,14 +84,17 @@ class Correction(Spec, frozen=True, kw_only=True):
 
 def prepare_place(store: Store, head: Head) -> None:
     """Make it a place for corrections, or see that it is one of these classes. UsageError where it is another's."""
-    content = canonical_json(head)
     try:
-        store.put(HEAD_KEY, content, if_absent=True)
+        store.put(HEAD_KEY, canonical_json(head), if_absent=True)
     except AlreadyExists:
-        if store.get(HEAD_KEY).content != content:
+        found = _decoded(Head, store, HEAD_KEY)
+        names = {found.none, head.none} - {None}
+        if (found.classes, found.preprocessing) != (head.classes, head.preprocessing) or len(names) > 1:
             raise UsageError(
                 f"{store.uri} keeps corrections of a model with other classes or another input; name another place."
             ) from None
+        if found.none is None and head.none is not None:
+            store.put(HEAD_KEY, canonical_json(head))
 
 
 def is_feedback(place: str) -> bool:
@@ -117,9 +127,12 @@ class FeedbackSource:
     kind = KIND
 
     def __init__(self, head: Head, corrections: list[Correction], place: str) -> None:
-        self.classes = head.classes
+        is_none = head.none is not None and any(correction.label == head.none for correction in corrections)
+        self.classes = head.labels if is_none else head.classes
         self.preprocessing = head.preprocessing if isinstance(head.preprocessing, Drawing) else None
         self._head, self._corrections, self._place = head, corrections, place
+        self._images: dict[int, NDArray[np.uint8] | Encoded] = {}
+        """By index: a correction is read as often as it counts, and parting a picture takes milliseconds."""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -134,12 +147,13 @@ class FeedbackSource:
 
     def __getitem__(self, index: int) -> Sample:
         label, sample_id, split = self.row(index)
-        correction = self._corrections[index]
-        try:
-            image = _image(correction, self._head.preprocessing)
-        except (UsageError, ValueError, msgspec.MsgspecError) as error:
-            raise SourceError(f"{self._place}/{correction.key} cannot be read ({error}); remove it.") from error
-        return Sample(image, label, sample_id, split)
+        if index not in self._images:
+            correction = self._corrections[index]
+            try:
+                self._images[index] = _image(correction, self._head.preprocessing)
+            except (UsageError, ValueError, msgspec.MsgspecError) as error:
+                raise SourceError(f"{self._place}/{correction.key} cannot be read ({error}); remove it.") from error
+        return Sample(self._images[index], label, sample_id, split)
 
     def row(self, index: int) -> Row:
         if not 0 <= index < len(self):
@@ -151,7 +165,7 @@ class FeedbackSource:
 def _corrections(store: Store, head: Head) -> Iterator[Correction]:
     for key in store.list(FOLDER):
         correction = _decoded(Correction, store, key)
-        if correction.label not in head.classes:
+        if correction.label not in head.labels:
             raise SourceError(f"{store.uri}/{key} has the unknown label {correction.label[:50]!r}; remove it.")
         yield correction
 
@@ -180,17 +194,30 @@ def _image(correction: Correction, spec: Preprocessing) -> NDArray[np.uint8] | E
 def _drawn(correction: Correction, spec: Preprocessing) -> NDArray[np.uint8]:
     if not isinstance(spec, Drawing):
         raise UsageError("these are strokes, which the model does not answer")
-    strokes: list[list[list[float]]] = msgspec.json.decode(correction.input)["strokes"]
-    lines = [np.array([point[:2] for point in stroke], np.float64) for stroke in strokes]
     if correction.whole:
-        return rasterise(lines, spec)
-    return _at_box(correction, candidates_of_strokes(lines, spec))
+        return rasterise(_lines(correction.input), spec)
+    return _at_box(correction, _drawn_candidates(correction.input, spec))
 
 
 def _pictured(correction: Correction, spec: Drawing) -> NDArray[np.uint8]:
     if correction.whole:
         return fit_file(correction.input, spec).image
-    return _at_box(correction, candidates_of_picture(files.upright(files.opened(correction.input)), spec))
+    return _at_box(correction, _pictured_candidates(correction.input, spec))
+
+
+def _lines(content: bytes) -> list[NDArray[np.float64]]:
+    strokes: list[list[list[float]]] = msgspec.json.decode(content)["strokes"]
+    return [np.array([point[:2] for point in stroke], np.float64) for stroke in strokes]
+
+
+@lru_cache(maxsize=4)
+def _drawn_candidates(content: bytes, spec: Drawing) -> list[Candidate]:
+    return candidates_of_strokes(_lines(content), spec)
+
+
+@lru_cache(maxsize=4)
+def _pictured_candidates(content: bytes, spec: Drawing) -> list[Candidate]:
+    return candidates_of_picture(files.upright(files.opened(content)), spec)
 
 
 def _at_box(correction: Correction, candidates: list[Candidate]) -> NDArray[np.uint8]:

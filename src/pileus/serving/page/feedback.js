@@ -6,6 +6,7 @@ import { correct } from "./server.js";
 
 let answer = null;
 let isKept = false;
+let none = null;
 
 export function setUpFeedback() {
   $("feedback").addEventListener("submit", async (event) => {
@@ -14,9 +15,10 @@ export function setUpFeedback() {
   });
 }
 
-// Whether the server keeps corrections, as /v1/models says.
-export function allowFeedback(isAllowed) {
+// As /v1/models says: whether the server keeps corrections, and what the model calls an item of none of its classes.
+export function allowFeedback(isAllowed, noneOfThem) {
   isKept = isAllowed;
+  none = noneOfThem;
   offerFeedback(answer);
 }
 
@@ -29,7 +31,13 @@ export function offerFeedback(given) {
   const names = Object.keys(given.items[0].probabilities);
   const choose = element("option", "", "choose");
   choose.value = "";
-  $("correct").replaceChildren(choose, ...names.map((name) => element("option", "", name)));
+  const options = names.map((name) => element("option", "", name));
+  if (none) {
+    const nothing = element("option", "", "none of these");
+    nothing.value = none;
+    options.push(nothing);
+  }
+  $("correct").replaceChildren(choose, ...options);
 }
 
 async function send(label) {
