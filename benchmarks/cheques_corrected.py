@@ -21,12 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import numpy as np
 from drawings import SPLITS, figures_of, of_digits, of_strangers
-from drawn.answers import answers, text_of
+from drawn.answers import rights
 from drawn.corrector import correct_all
-from drawn.strings import Cheque, cheques
-from numpy.typing import NDArray
+from drawn.strings import cheques
 from record import write_record
 
 from pileus.bundles import load
@@ -62,12 +60,6 @@ def measured(place: str, data: Path, split: str) -> dict[str, Any]:
     }
 
 
-def rights(place: str, part: list[Cheque]) -> NDArray[np.bool_]:
-    """(N,) whether each amount is read wholly."""
-    told = answers(load(place), [each.asked.body for each in part])
-    return np.array([text_of(answer) == each.asked.text for answer, each in zip(told, part, strict=True)])
-
-
 def tried(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     tuned = list(cheques(args.data / "orand-car", 0))
     corrected, kept = ([each for each in tuned if (each.hashed[1] < KEPT) == is_kept] for is_kept in (False, True))
@@ -80,7 +72,10 @@ def tried(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         parts["the half that was held back"] = list(cheques(args.data / "orand-car", 1))
     split = "test" if args.final else "validation"
     places = {"before": args.bundle, "after": f"{done['uri']}/bundle"}
-    right = {when: {name: rights(place, part) for name, part in parts.items()} for when, place in places.items()}
+    right = {
+        when: {name: rights(load(place), [each.asked for each in part]) for name, part in parts.items()}
+        for when, place in places.items()
+    }
     return {
         "items": dict(told),
         "retrained": {name: value for name, value in done.items() if name not in ("registry", "uri", "run")},

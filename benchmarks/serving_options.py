@@ -10,7 +10,6 @@ machine.
 from __future__ import annotations
 
 import argparse
-import os
 import random
 import shutil
 import subprocess
@@ -100,20 +99,9 @@ def collecting() -> Iterator[str]:
             process.kill()
 
 
-@contextmanager
-def surrounded(environment: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    os.environ.update(environment)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-
-
 def seen(choice: Choice, bodies: Bodies, per_s: float | None) -> Seen:
     """Without a rate the open loop asks a fourth of what this server has just given."""
-    with surrounded(choice.environment), served(choice.place, choice.options) as server:
+    with served(choice.place, choice.options, choice.environment) as server:
         bench = Bench(choice.place, bodies, choice.options, 0.0)
         most = send(task_for(bench, server, SATURATING, SATURATE_S))
         sent = send(task_for(bench, server, Arrivals(per_s=per_s or SHARE * most.goodput), SECONDS))

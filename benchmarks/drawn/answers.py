@@ -57,8 +57,13 @@ def text_of(answer: list[Found]) -> str:
 
 
 def share_right(bundle: Bundle, asked: Sequence[Asked]) -> float:
+    return float(rights(bundle, asked).mean())
+
+
+def rights(bundle: Bundle, asked: Sequence[Asked]) -> NDArray[np.bool_]:
+    """(N,) whether each answer is the whole text."""
     told = answers(bundle, [each.body for each in asked])
-    return float(np.mean([text_of(answer) == each.text for answer, each in zip(told, asked, strict=True)]))
+    return np.array([text_of(answer) == each.text for answer, each in zip(told, asked, strict=True)])
 
 
 def belonging(bundle: Bundle, bodies: Sequence[Body]) -> NDArray[np.float32]:

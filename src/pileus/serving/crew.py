@@ -69,7 +69,8 @@ class _Member:
 
     @property
     def takes(self) -> bool:
-        return self.ready and not self.silent and not self.leaving
+        """One that leaves is not ready any more."""
+        return self.ready and not self.silent
 
 
 class Crew:
@@ -101,7 +102,7 @@ class Crew:
 
     @property
     def num_ready(self) -> int:
-        return sum(member.ready and not member.silent for member in self._members.values())
+        return sum(member.takes for member in self._members.values())
 
     @property
     def under_way(self) -> int:

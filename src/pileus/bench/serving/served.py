@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, NamedTuple
 from urllib.parse import urlsplit
@@ -48,14 +48,20 @@ class Server(NamedTuple):
 
 
 @contextmanager
-def served(place: str, options: Sequence[str] = ()) -> Iterator[Server]:
+def served(place: str, options: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     """On a free port of this machine. WorkFailed where it is not ready in time, or does not end as it should.
 
-    What it started is ended with it, whatever happens.
+    `environment` is added to this process's own. What it started is ended with it, whatever happens.
     """
     command = (sys.executable, "-m", "pileus", "serve", place, "--port", "0", "--json", "--quiet", *options)
     began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=os.environ | (environment or {}),
+    )
     assert process.stdout is not None
     try:
         address = urlsplit(_said_url(process, process.stdout, began + READY_S))
