@@ -25,7 +25,7 @@ from drawn import strings
 from drawn.answers import Asked, share_right
 from drawn.distortions import HANDS, Hand, in_a_picture, in_strokes, is_of_strokes
 from drawn.pictures import rejections, shares
-from drawn.strangers import MADE, images_of, of_frames, strangers
+from drawn.strangers import AS_TRAINED, images_of, of_frames, strangers
 from record import write_record
 
 from pileus.bundles import Bundle
@@ -96,7 +96,7 @@ def of_strangers(bundle: Bundle, data: Path, split: Split) -> Table:
     met = {"pen strokes of other writers": digits_N, **strangers(bundle, data, split)}
     drawn = np.concatenate([values for name, values in met.items() if name.startswith("drawn: ")])
     met["drawn figures and letters, all"] = drawn
-    met[f"{MADE}all"] = np.concatenate([values for name, values in met.items() if name.startswith(MADE)])
+    met[f"{AS_TRAINED}all"] = np.concatenate([values for name, values in met.items() if name.startswith(AS_TRAINED)])
     return {
         name: {"by the bundle's": float((values < own).mean()), "at 2 %": float((values < even).mean())}
         for name, values in met.items()

@@ -22,7 +22,7 @@ _SAME = 0.6
 _OF_ANOTHER = 0.5
 """Of another digit's box, that the item covers then at the most: boxes of leaning neighbours overlap."""
 _WHOLE = 0.8
-"""Of a digit's box: an item that covers so much of two is two digits, which is none."""
+"""Of a digit's box: an item that covers so much of two is two digits."""
 _MARK = 0.2
 """Of an item's box: one that lies so little on all digits is a mark beside them."""
 
@@ -35,7 +35,7 @@ def correct_all(bundle: Bundle, cheques: Iterable[Cheque], place: Path, *, confi
     `confirm`: tell the label of items that were answered rightly, too.
     """
     told: Counter[str] = Counter()
-    none = bundle.manifest.none
+    none, several = bundle.manifest.none, bundle.manifest.several or bundle.manifest.none
     with (
         running(bundle, ServeOptions(port=0, feedback=str(place))) as url,
         httpx.Client(base_url=url, timeout=600) as client,
@@ -47,8 +47,9 @@ def correct_all(bundle: Bundle, cheques: Iterable[Cheque], place: Path, *, confi
                 told["amounts in which nothing is seen"] += 1
                 continue
             answer = response.raise_for_status().json()
-            for number, label in enumerate(labels_of([item["box"] for item in answer["items"]], cheque, none)):
-                kind = _kind(answer["items"][number], label, none)
+            boxes = [item["box"] for item in answer["items"]]
+            for number, label in enumerate(labels_of(boxes, cheque, none=none, several=several)):
+                kind = _kind(answer["items"][number], label, is_none=label in (none, several))
                 told[kind] += 1
                 if label is None or (kind in _RIGHT and not confirm):
                     continue
@@ -66,25 +67,27 @@ def _post(client: httpx.Client, path: str, **how: Any) -> httpx.Response:
     return client.post(path, **how)
 
 
-def labels_of(items: list[Box], cheque: Cheque, none: str | None) -> list[str | None]:
-    """The digit that each item surely is, or `none` for what surely is no digit; None where it cannot be told."""
+def labels_of(items: list[Box], cheque: Cheque, *, none: str | None, several: str | None) -> list[str | None]:
+    """The digit that each item surely is, or `none` or `several` for what surely is; None where it cannot be told."""
     items_N4, digits_M4 = np.array(items, float), np.array([box for _, box in cheque.digits], float)
     areas_N1, areas_M = items_N4[:, 2:].prod(axis=1, keepdims=True), digits_M4[:, 2:].prod(axis=1)
     shared_NM = _shared(items_N4, digits_M4)
     same_NM = shared_NM / (areas_N1 + areas_M - shared_NM) >= _SAME
     holds_NM = shared_NM / areas_M > _OF_ANOTHER
     is_only_NM = same_NM & (holds_NM.sum(axis=1, keepdims=True) == 1) & (holds_NM.sum(axis=0) == 1)
-    is_none_N = ((shared_NM / areas_M >= _WHOLE).sum(axis=1) > 1) | ((shared_NM / areas_N1).sum(axis=1) < _MARK)
-    return [
-        cheque.digits[int(is_only_M.argmax())][0] if is_only_M.any() else none if is_none else None
-        for is_only_M, is_none in zip(is_only_NM, is_none_N.tolist(), strict=True)
-    ]
+    is_several_N = (shared_NM / areas_M >= _WHOLE).sum(axis=1) > 1
+    is_mark_N = (shared_NM / areas_N1).sum(axis=1) < _MARK
+    labels: list[str | None] = []
+    for is_only_M, is_several, is_mark in zip(is_only_NM, is_several_N.tolist(), is_mark_N.tolist(), strict=True):
+        beside = several if is_several else none if is_mark else None
+        labels.append(cheque.digits[int(is_only_M.argmax())][0] if is_only_M.any() else beside)
+    return labels
 
 
-def _kind(item: dict[str, Any], label: str | None, none: str | None) -> str:
+def _kind(item: dict[str, Any], label: str | None, *, is_none: bool) -> str:
     if label is None:
         return "not sure what it is"
-    if label == none:
+    if is_none:
         return "rightly rejected" if item["label"] is None else "no digit, wrongly taken for one"
     if item["label"] == label:
         return "right"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -14,23 +14,25 @@ from PIL import Image, ImageDraw, ImageFont
 from drawn.answers import Body, belonging, of_picture, of_strokes
 from pileus.bundles import Bundle
 from pileus.data.ports import Split
+from pileus.data.sources.letters import LETTERS
 from pileus.data.sources.open import open_source
-from pileus.data.sources.outliers import TURNED, kind_of, open_outliers
+from pileus.data.sources.outliers import MADE, TURNED, MadeSource
 from pileus.data.sources.ports import ListedSource
 from pileus.data.sources.scribbles import Lines
 from pileus.data.splits import settled_split
 
-MADE = "made as for training: "
+AS_TRAINED = "made as for training: "
 _VALIDATION = 0.1
 """Of a source without a validation part, as the recipe has it."""
 
-LETTERS = "ACEFHKMNPRUVWXYacdefhkmnpruvwx"
-"""That nobody takes for a digit."""
-FONTS = (
+GREEK = "ΓΔΘΛΞΠΣΦΨΩδλμπψω"
+"""Letters that no training has seen, and nobody takes for a digit."""
+WITH_GREEK = (
     *("DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "DejaVuSerif", "DejaVuSerif-Italic", "DejaVuSansMono"),
-    *("STIXGeneral", "STIXGeneralItalic", "cmr10", "cmss10", "cmtt10", "cmmi10"),
+    *("STIXGeneral", "STIXGeneralItalic"),
 )
-"""Those that matplotlib brings."""
+FONTS = (*WITH_GREEK, "cmr10", "cmss10", "cmtt10", "cmmi10")
+"""Those that matplotlib brings. Training has seen letters drawn, and none printed."""
 _NUM_FIGURES = 40
 """Of each shape."""
 
@@ -64,17 +66,18 @@ def strangers(bundle: Bundle, data: Path, split: Split) -> dict[str, NDArray[np.
     told = {
         "Fashion-MNIST": of_frames(bundle, clothes),
         "MNIST's digits turned": of_frames(bundle, turned),
-        "printed letters": belonging(bundle, list(_letters())),
+        "printed letters": belonging(bundle, list(_printed(LETTERS, FONTS))),
+        "printed Greek letters": belonging(bundle, list(_printed(GREEK, WITH_GREEK))),
     }
     told |= {f"drawn: {name}": belonging(bundle, list(_figures(name))) for name in FIGURES}
-    outliers = open_outliers()
     made: dict[str, list[NDArray[np.uint8]]] = {}
-    for index in range(len(outliers)):
-        if outliers.row(index).split == split:
-            image = outliers[index].image
-            assert isinstance(image, np.ndarray)
-            made.setdefault(kind_of(index), []).append(image)
-    return told | {f"{MADE}{name}": of_frames(bundle, made[name]) for name in sorted(made)}
+    for outliers in map(MadeSource, MADE):
+        for index in range(len(outliers)):
+            if outliers.row(index).split == split:
+                made.setdefault(outliers.kind_of(index), []).append(
+                    outliers.picture(index, split, outliers.preprocessing)
+                )
+    return told | {f"{AS_TRAINED}{name}": of_frames(bundle, made[name]) for name in sorted(made)}
 
 
 def _turned(digits: Iterator[tuple[NDArray[np.uint8], str]]) -> Iterator[NDArray[np.uint8]]:
@@ -85,12 +88,12 @@ def _turned(digits: Iterator[tuple[NDArray[np.uint8], str]]) -> Iterator[NDArray
                 yield np.ascontiguousarray(np.rot90(image_HWC, -degrees // 90))
 
 
-def _letters() -> Iterator[Body]:
-    """Dark on light, by all fonts."""
+def _printed(letters: str, fonts: Sequence[str]) -> Iterator[Body]:
+    """Dark on light, each by each font."""
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    for name in FONTS:
+    for name in fonts:
         font = ImageFont.truetype(io.BytesIO((folder / f"{name}.ttf").read_bytes()), 140)
-        for letter in LETTERS:
+        for letter in letters:
             sheet = Image.new("L", (280, 280), 250)
             ImageDraw.Draw(sheet).text((140, 140), letter, fill=20, font=font, anchor="mm")
             yield of_picture(sheet)

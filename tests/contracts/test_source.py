@@ -83,7 +83,7 @@ _WRITTEN: dict[str, tuple[str, Writer]] = {
     "tfrecord": ("tfrecord", write_tfrecords),
     "tfrecord, one file": ("tfrecord", lambda folder: write_tfrecords(folder) / "train-00000-of-00001"),
 }
-_EMBEDDED = ("embedded:digits", "embedded:outliers", "embedded:strokes")
+_EMBEDDED = ("embedded:digits", "embedded:outliers", "embedded:several", "embedded:strokes")
 
 
 @pytest.fixture(params=[*_WRITTEN, *_EMBEDDED, "joined"])

@@ -65,8 +65,10 @@ class BundleDescription(Spec, frozen=True, kw_only=True):
     classes: tuple[str, ...]
     """In the order of the model's logits."""
     none: str | None = None
-    """What the training data called samples of none of the classes. The model then has one logit more, the last: for
-    that. None: it knows of no such thing."""
+    """What the training data called samples of none of the classes. The model then has one logit more, after those of
+    the classes: for that. None: it knows of no such thing."""
+    several: str | None = None
+    """The same of samples that show more than one item of the classes; its logit is the last, and it needs `none`."""
     preprocessing: Preprocessing
     """Gives the model's input too: images (N, height, width, channels) uint8."""
     calibration: Calibration = Calibration()
@@ -80,9 +82,12 @@ class BundleDescription(Spec, frozen=True, kw_only=True):
             raise SpecError("a bundle needs a name (got an empty one); give --name.")
         if len(self.classes) < 2 or len(set(self.classes)) != len(self.classes):
             raise SpecError(f"a bundle needs two or more different classes (got {list(self.classes)!r}).")
-        if self.none in self.classes:
+        for name in {self.none, self.several} & {*self.classes}:
+            raise SpecError(f"what is none of the classes cannot be one of them (got {name!r}); name it otherwise.")
+        if self.several is not None and self.none in (None, self.several):
             raise SpecError(
-                f"what is none of the classes cannot be one of them (got {self.none!r}); name it otherwise."
+                f"several items are told from what is none of the classes (got {self.several!r} for them, and "
+                f"{self.none!r} for none); name the two differently."
             )
 
 
@@ -98,8 +103,9 @@ class Manifest(BundleDescription, frozen=True, kw_only=True):
         return self.preprocessing.height, self.preprocessing.width, self.preprocessing.channels
 
     @property
-    def num_logits(self) -> int:
-        return len(self.classes) + (self.none is not None)
+    def labels(self) -> tuple[str, ...]:
+        """What its logits are for, in order."""
+        return (*self.classes, *(name for name in (self.none, self.several) if name is not None))
 
     @property
     def short_version(self) -> str:

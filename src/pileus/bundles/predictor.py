@@ -73,18 +73,21 @@ class Bundle:
 
         What a row lacks to 1 is the probability of none of the classes, for a model that knows such a thing.
         """
-        probabilities_NL = softmax(self.logits(images_NHWC), self.manifest.calibration.temperature)
-        return probabilities_NL[:, : len(self.classes)]
+        return self.shares(images_NHWC)[:, : len(self.classes)]
+
+    def shares(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, L) float32, calibrated: as `probabilities`, and what is beside the classes. UsageError likewise."""
+        return softmax(self.logits(images_NHWC), self.manifest.calibration.temperature)
 
     def logits(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, L) float32 as the graph gives them: one a class, and the last for none of them where the model knows it.
+        """(N, L) float32 as the graph gives them: one a class, then what it knows of none and of several.
 
         UsageError for another shape or type.
         """
         self._check_images(images_NHWC)
         starts = range(0, len(images_NHWC), _CHUNK)
         parts = [self._logits(images_NHWC[start : start + _CHUNK]) for start in starts]
-        return np.concatenate(parts) if parts else np.empty((0, self.manifest.num_logits), np.float32)
+        return np.concatenate(parts) if parts else np.empty((0, len(self.manifest.labels)), np.float32)
 
     def belonging(self, probabilities_NK: NDArray[np.float32]) -> NDArray[np.float32]:
         """(N,): how far each row is taken for one of the classes; below the threshold its answer is rejected."""
@@ -162,7 +165,7 @@ def _check_graph(session: InferenceSession, manifest: Manifest) -> None:
     inputs = [(value.name, value.type, value.shape[1:]) for value in session.get_inputs()]
     outputs = [(value.name, value.type, value.shape[1:]) for value in session.get_outputs()]
     asked_inputs = [("images", "tensor(uint8)", list(manifest.input_shape))]
-    asked_outputs = [("logits", "tensor(float)", [manifest.num_logits])]
+    asked_outputs = [("logits", "tensor(float)", [len(manifest.labels)])]
     if (inputs, outputs) != (asked_inputs, asked_outputs):
         raise Damaged(
             f"{MODEL_FILE} does not fit its manifest: it takes {inputs} and gives {outputs}, "

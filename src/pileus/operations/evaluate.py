@@ -179,10 +179,10 @@ def told_split(evaluation: Evaluation) -> str:
 def _translation(theirs: Sequence[str], manifest: Manifest, *, source_name: str) -> NDArray[np.int64]:
     """(K,) the model's label of each of the source's. SourceError where the names are not the same.
 
-    A source may have what is none of the classes where the model knows it, as the last label; it need not.
+    A source may have what is none of the classes, or several, where the model knows such, as the last labels.
     """
     ours = manifest.classes
-    unknown = [name for name in theirs if name not in {*ours, manifest.none}]
+    unknown = [name for name in theirs if name not in manifest.labels]
     lacking = [name for name in ours if name not in set(theirs)]
     if unknown or lacking:
         told = [f"{what} {_listed(names)}" for what, names in (("has", unknown), ("lacks", lacking)) if names]
@@ -190,7 +190,7 @@ def _translation(theirs: Sequence[str], manifest: Manifest, *, source_name: str)
             f"classes of a source must be the model's ({source_name} {' and '.join(told)}); "
             "rename them, or evaluate a model of these classes."
         )
-    position = {name: label for label, name in enumerate((*ours, manifest.none))}
+    position = {name: label for label, name in enumerate(manifest.labels)}
     return np.array([position[name] for name in theirs], np.int64)
 
 

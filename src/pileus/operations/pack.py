@@ -132,6 +132,7 @@ def _described(plan: Plan, records: RecordSet, graph: Graph) -> BundleDescriptio
         name=plan.recipe,
         classes=classes_of(plan.spec, records),
         none=plan.spec.data.none,
+        several=plan.spec.data.several,
         preprocessing=preprocessing_of(plan.spec, records),
         provenance=Provenance(
             run=plan.name,
@@ -156,8 +157,8 @@ def preprocessing_of(spec: RunSpec, records: RecordSet) -> Preprocessing:
 
 
 def classes_of(spec: RunSpec, records: RecordSet) -> tuple[str, ...]:
-    """What answers can be: the classes of the records, of which that of none is the last."""
-    return tuple(name for name in records.classes if name != spec.data.none)
+    """What answers can be: the classes of the records, of which those of none and of several are the last."""
+    return tuple(name for name in records.classes if name not in (spec.data.none, spec.data.several))
 
 
 def _calibrated(description: BundleDescription, onnx: bytes, validation: Part) -> BundleDescription:

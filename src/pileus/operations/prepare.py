@@ -38,4 +38,4 @@ def _opened(data: Data) -> ListedSource:
         return source
     others = {name: open_source(name) for name in data.also}
     joints = [Joint(data.source, source), *(Joint(name, others[name]) for name in data.also)]
-    return join(joints, none=data.none, validation=data.validation)
+    return join(joints, none=data.none, several=data.several, validation=data.validation)

@@ -23,6 +23,9 @@ Judge = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 _LEAST_PROBABILITY = 1e-4
 _BETTER_ONE = 0.35
 """Nats for each item less: of two chains that are equally sure, the shorter one is the better."""
+_NONE = 0.5
+"""Weight of the probability of none: pieces of a digit are none for sure, and yet not what is to be found. Chosen by
+letters and by the half of the cheques that is tuned on: see docs/internals/drawings.md."""
 
 
 class Item(NamedTuple):
@@ -50,6 +53,15 @@ def chosen(candidates: list[Candidate], judge: Judge | None) -> list[Item]:
         highest_N = judge(np.stack([candidate.item.image_HWC for candidate in candidates])).max(axis=1)
         scores_N += np.log(np.maximum(highest_N.astype(np.float64), _LEAST_PROBABILITY))
     return [candidates[number].item for number in best_chain(candidates, scores_N - _BETTER_ONE)]
+
+
+def sureness(classes_NK: NDArray[np.float32], none_N: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """(N,): how surely each image is one item, of a class or, by a model that tells several items from none, of none.
+
+    Else a letter would be cut until its parts are digits: an M into three ones.
+    """
+    highest_N = np.asarray(classes_NK.max(axis=1, initial=0.0))
+    return highest_N if none_N is None else np.maximum(highest_N, _NONE * none_N)
 
 
 def _is_one_chain(candidates: list[Candidate]) -> bool:

@@ -131,6 +131,7 @@ def _model(manifest: Manifest, role: str) -> dict[str, Any]:
         "role": role,
         "classes": manifest.classes,
         "none": manifest.none,
+        "several": manifest.several,
         "input": {
             "kind": "drawing" if isinstance(manifest.preprocessing, Drawing) else "picture",
             "height": height,

@@ -98,6 +98,7 @@ _MODELS = _object(
                     "role": {"enum": ["production", "shadow"]},
                     "classes": _list(_TEXT),
                     "none": _TEXT_OR_NULL,
+                    "several": _TEXT_OR_NULL,
                     "input": _object(
                         {
                             "kind": {"enum": ["drawing", "picture"]},

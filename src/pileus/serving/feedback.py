@@ -120,7 +120,9 @@ def prepare_feedback(place: str, manifest: Manifest) -> None:
 
 
 def _head(manifest: Manifest) -> Head:
-    return Head(classes=manifest.classes, none=manifest.none, preprocessing=manifest.preprocessing)
+    return Head(
+        classes=manifest.classes, none=manifest.none, several=manifest.several, preprocessing=manifest.preprocessing
+    )
 
 
 class Feedback:

@@ -61,6 +61,7 @@ def bundle_pages(manifest: Manifest, onnx: bytes) -> dict[str, Answer]:
         "version": manifest.short_version,
         "classes": manifest.classes,
         "none": manifest.none,
+        "several": manifest.several,
         "preprocessing": manifest.preprocessing,
         "calibration": manifest.calibration,
     }

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pileus.bundles import Bundle, Prediction, Verdict
-from pileus.preprocessing.lattice import Box, Candidate, chosen
+from pileus.preprocessing.lattice import Box, Candidate, chosen, sureness
 
 Asked = NDArray[np.uint8] | list[Candidate]
 """Images (N, H, W, C) that are an item each, or candidates among which the model is to choose."""
@@ -62,7 +62,9 @@ _encode = msgspec.json.Encoder().encode
 def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
     """There is at least one question, and none is empty."""
     asked_NHWC = _together(questions)
-    probabilities_NK = bundle.probabilities(asked_NHWC)
+    shares_NL = bundle.shares(asked_NHWC)
+    probabilities_NK = shares_NL[:, : len(bundle.classes)]
+    sureness_N = sureness(probabilities_NK, _none_of(bundle, shares_NL))
     _, height, width, _ = asked_NHWC.shape
     whole: Box = (0, 0, width, height)
     items: list[int] = []
@@ -72,7 +74,7 @@ def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
     start = 0
     for question in questions:
         if isinstance(question, list):
-            chain = _chain(question, probabilities_NK[start : start + len(question)])
+            chain = _chain(question, sureness_N[start : start + len(question)])
             items += [start + number for number in chain]
             boxes += [question[number].item.box for number in chain]
             strings.append((len(items) - len(chain), len(items)))
@@ -87,6 +89,11 @@ def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
     each = [*map(Found, bundle.judge(items_NK, rejected_N), boxes, rounded)]
     answers = [each[begin:end] for begin, end in pairwise([0, *ends])]
     return Findings(answers, asked_NHWC if len(items) == start else asked_NHWC[items])
+
+
+def _none_of(bundle: Bundle, shares_NL: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """(N,) by a model that does not take several items for it."""
+    return None if bundle.manifest.several is None else shares_NL[:, len(bundle.classes)]
 
 
 def _thresholds(
@@ -121,12 +128,12 @@ def _together(questions: Sequence[Asked]) -> NDArray[np.uint8]:
     )
 
 
-def _chain(candidates: list[Candidate], probabilities_NK: NDArray[np.float32]) -> Sequence[int]:
-    """The numbers of those that are the items; `probabilities_NK`: of all of them."""
+def _chain(candidates: list[Candidate], sureness_N: NDArray[np.float32]) -> Sequence[int]:
+    """The numbers of those that are the items; `sureness_N`: of all of them."""
     if len(candidates) == 1:
         return (0,)
     number_of = {id(candidate.item): number for number, candidate in enumerate(candidates)}
-    return [number_of[id(item)] for item in chosen(candidates, lambda _: probabilities_NK)]
+    return [number_of[id(item)] for item in chosen(candidates, lambda _: sureness_N[:, None])]
 
 
 def as_json(answer: list[Found]) -> bytes:

@@ -32,12 +32,22 @@ class Data(Spec, frozen=True, kw_only=True):
     none: str | None = None
     """The class of samples that are none of the others: the model knows it, and rejects what it takes for it. None:
     there is no such class."""
+    several: str | None = None
+    """The class of samples that show more than one item of the others: the model knows it, so that such are cut where
+    they can be. It needs `none`. None: there is no such class."""
     validation: Annotated[float, Meta(ge=0.0, le=0.5)] = 0.0
     """Part of the training samples to hold back for validation where the source gives no validation part."""
     size: tuple[Side, Side] | None = None
     """Height and width that the model takes, for images that are stored in sizes of their own; None: as stored."""
     input: Literal["drawing", "picture", "auto"] = "auto"
     """What users will send: handwriting, or pictures. 'auto': what the source says."""
+
+    def __post_init__(self) -> None:
+        if self.several is not None and self.none in (None, self.several):
+            raise SpecError(
+                f"data.several is told from data.none (got {self.several!r} and {self.none!r}); "
+                "name a class of what is none of the classes, and another of what is several items."
+            )
 
 
 class Single(Spec, tag_field="name", tag="single", frozen=True, kw_only=True):
@@ -129,7 +139,7 @@ class EarlyStop(Spec, frozen=True, kw_only=True):
 
 
 class Transfer(Spec, frozen=True, kw_only=True):
-    """Begin with the trunk of a trained network, under a new head."""
+    """Begin with the trunk of a trained network."""
 
     bundle: str
     """A path or URI of a bundle or of a run, or a run's name."""
@@ -137,6 +147,8 @@ class Transfer(Spec, frozen=True, kw_only=True):
     """Of that bundle, or its first digits; '': whichever is there. A run notes what it was."""
     train: Literal["all", "head"] = "all"
     """'head': the trunk stays as it is."""
+    head: Literal["new", "kept"] = "new"
+    """'kept': the donor's own, which must be of the same classes in the same order: it learns on."""
 
 
 class RunSpec(Spec, frozen=True, kw_only=True):

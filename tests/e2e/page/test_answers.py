@@ -221,7 +221,9 @@ def test_a_correction_is_of_the_chosen_digit(page: Page) -> None:
     assert (sent(request.value)["item"], sent(request.value)["label"]) == (2, "8")
 
 
-def test_a_correction_can_say_that_it_is_none_where_the_model_knows_of_such(page: Page) -> None:
+@pytest.mark.parametrize(("field", "told"), [("none", "none of these"), ("several", "more than one")])
+def test_a_correction_can_say_that_it_is_no_single_digit(page: Page, field: str, told: str) -> None:
+    """Where the model knows of such."""
     by_press(page)
     draw(page, SEVEN)
     page.click("#predict")
@@ -229,7 +231,7 @@ def test_a_correction_can_say_that_it_is_none_where_the_model_knows_of_such(page
 
     def knowing(route: Route) -> None:
         answer = route.fetch().json()
-        answer["models"][0]["none"] = "scribbles"
+        answer["models"][0][field] = "scribbles"
         route.fulfill(json=answer)
 
     page.route("**/v1/models", knowing)
@@ -237,7 +239,7 @@ def test_a_correction_can_say_that_it_is_none_where_the_model_knows_of_such(page
     draw(page, SEVEN)
     page.click("#predict")
     page.route("**/v1/feedback", lambda route: route.fulfill(status=202))
-    page.select_option("#correct", label="none of these")
+    page.select_option("#correct", label=told)
     with page.expect_request("**/v1/feedback") as request:
         page.click("#feedback button")
     assert sent(request.value)["label"] == "scribbles"

@@ -149,6 +149,18 @@ def test_what_is_none_of_the_classes_is_rejected_the_same(page: Page) -> None:
     assert {"rejected", "unsure"} <= set(compared(page, bundle, description, graph, asked))
 
 
+def test_what_is_several_is_cut_and_what_is_none_is_not_the_same(page: Page) -> None:
+    """By a net that has learned nothing, whose doubts are as many as the drawings."""
+    graph = export_onnx(build("drawings_cnn", (28, 28, 1), 12, seed=9).eval(), 28, 28, 1)
+    knowing = BundleDescription(
+        name="digits", classes=tuple("0123456789"), none="none", several="several", preprocessing=Drawing()
+    )
+    bundle, description = described(with_thresholds(knowing, certain=0.9, rejected=0.4), graph)
+    verdicts = compared(page, bundle, description, graph, drawings(40))
+    assert len(verdicts) > 40, "some are cut"
+    assert "rejected" in verdicts
+
+
 def with_thresholds(description: BundleDescription, *, certain: float, rejected: float) -> BundleDescription:
     """At a temperature that sets the probabilities of a net that has learned nothing far apart."""
     calibration = Calibration(temperature=0.05, certain=certain, rejected=rejected)
@@ -197,6 +209,7 @@ def test_the_browser_answers_as_the_server_does(page: Page, server: str, digits_
         ({"calibration": {"temperature": 1, "certain": 0.9, "rejected": 0.3, "energy": 2.0}}, "energy"),
         ({"energy": 2.0}, "energy"),
         ({"none": "scribbles"}, "gives 10 logits, its classes need 11"),
+        ({"none": "scribbles", "several": "more"}, "gives 10 logits, its classes need 12"),
         ({"preprocessing": {"kind": "picture", "height": 28, "width": 28}}, "only drawings"),
     ],
 )

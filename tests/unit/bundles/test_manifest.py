@@ -46,7 +46,7 @@ def test_a_manifest_from_before_a_field_was_known_is_read() -> None:
     del written["none"], written["reference"]
     older = {**written, "version": digest(canonical_json({**written, "version": ""}))}
     manifest = read_manifest(canonical_json(older), "here")
-    assert (manifest.none, manifest.num_logits, manifest.reference) == (None, 10, None)
+    assert (manifest.none, manifest.labels, manifest.reference) == (None, manifest.classes, None)
     assert manifest.version == older["version"]
     with pytest.raises(Damaged, match="changed after it was written"):
         read_manifest(canonical_json({**older, "name": "other"}), "here")
@@ -54,9 +54,19 @@ def test_a_manifest_from_before_a_field_was_known_is_read() -> None:
 
 def test_what_is_none_of_the_classes_is_not_one_of_them() -> None:
     knowing = msgspec.structs.replace(describe(), none="none")
-    assert make_manifest(knowing, FILES).num_logits == 11
+    assert make_manifest(knowing, FILES).labels == (*knowing.classes, "none")
     with pytest.raises(SpecError, match=r"cannot be one of them \(got '3'\)"):
         BundleDescription(name="digits", classes=tuple("0123456789"), preprocessing=Drawing(), none="3")
+
+
+def test_several_items_are_told_from_none() -> None:
+    knowing = msgspec.structs.replace(describe(), none="none", several="several")
+    assert make_manifest(knowing, FILES).labels == (*knowing.classes, "none", "several")
+    for none in (None, "several"):
+        with pytest.raises(SpecError, match=r"several items are told from what is none"):
+            BundleDescription(
+                name="digits", classes=tuple("0123456789"), preprocessing=Drawing(), none=none, several="several"
+            )
 
 
 def test_a_reference_reads_back_as_it_was_made() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from pileus.preprocessing.lattice import Candidate, Item, best_chain, chosen
+from pileus.preprocessing.lattice import Candidate, Item, best_chain, chosen, sureness
 
 
 def candidate(start: int, stop: int, level: int = 0, prior: float = 0.0) -> Candidate:
@@ -62,6 +62,15 @@ def test_the_model_is_asked_once_and_decides() -> None:
 
 def test_of_two_equally_sure_chains_the_shorter_is_taken() -> None:
     assert len(chosen([candidate(0, 1, 255), candidate(0, 2, 255), candidate(1, 2, 255)], by_level)) == 1
+
+
+def test_what_is_none_for_sure_is_one_item_and_a_doubtful_digit_still_one_of_the_class() -> None:
+    classes_NK = np.array([[0.02, 0.01], [0.3, 0.1], [0.9, 0.05]], np.float32)
+    none_N = np.array([0.96, 0.5, 0.03], np.float32)
+    assert sureness(classes_NK, None) == pytest.approx([0.02, 0.3, 0.9])
+    found = sureness(classes_NK, none_N)
+    assert found[0] > 0.4
+    assert found[1:] == pytest.approx([0.3, 0.9])
 
 
 def test_without_a_model_the_shape_decides() -> None:

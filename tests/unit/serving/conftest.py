@@ -30,25 +30,25 @@ class GatedBundle(Bundle):
         """Of the batches that have passed the gate."""
         self.gate.set()
 
-    def probabilities(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def shares(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.entered.set()
         assert self.gate.wait(30)
         if self.failure is not None:
             raise self.failure
         self.sizes.append(len(images_NHWC))
-        return super().probabilities(images_NHWC)
+        return super().shares(images_NHWC)
 
 
 class Inky(torch.nn.Module):
-    """Takes thin ink for a one, or, rather less, a seven, and much ink for no digit at all."""
+    """Takes thin ink for a one, or, rather less, a seven, and much ink for no digit at all; for several nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, num_logits: int = 11) -> None:
         super().__init__()
-        self.dense = torch.nn.Linear(1, 11)
+        self.dense = torch.nn.Linear(1, num_logits)
         with torch.no_grad():
             self.dense.weight.zero_()
             self.dense.weight[10] = 80.0
-            self.dense.bias.copy_(torch.tensor([0.0, 4, 0, 0, 0, 0, 0, 3, 0, 0, -12]))
+            self.dense.bias.copy_(torch.tensor([0.0, 4, 0, 0, 0, 0, 0, 3, 0, 0, -12, -99])[:num_logits])
 
     def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
         share_N1 = images_NHWC.to(torch.float32).flatten(1).mean(1, keepdim=True) / 255

@@ -64,7 +64,7 @@ def test_a_bundle_is_lent_under_its_version_without_where_it_comes_from(bundle_f
     assert set(pages) == {f"{folder}/model.json", f"{folder}/model.onnx"}
     assert pages[f"{folder}/model.onnx"].body == files["model.onnx"]
     told = json.loads(pages[f"{folder}/model.json"].body)
-    assert set(told) == {"name", "version", "classes", "none", "preprocessing", "calibration"}
+    assert set(told) == {"name", "version", "classes", "none", "several", "preprocessing", "calibration"}
     assert told["preprocessing"]["kind"] == "drawing" and told["version"] == manifest.short_version
     assert {dict(page.headers)[b"cache-control"] for page in pages.values()} == {
         b"private, max-age=31536000, immutable"

@@ -64,6 +64,35 @@ def test_among_marks_a_doubted_item_is_none(bundle: Bundle) -> None:
     assert text(bundle, (DOUBTED, 30), (SURE, 30), (DOUBTED, 30)) == "-1-"
 
 
+HALF = 41
+"""Is taken for a one by 70 %, and for none by 30 %."""
+
+
+class OneOf(torch.nn.Module):
+    """One, none or several, by the level: of an image at a third of the range, none; at two thirds, several."""
+
+    def forward(self, images_NHWC: torch.Tensor) -> torch.Tensor:
+        level_N1 = images_NHWC.to(torch.float32).flatten(1).mean(1, keepdim=True) / 255
+        rest = [torch.zeros_like(level_N1) - 20.0] * 9
+        one, none, several = (-60 * (level_N1 - middle).abs() for middle in (0.0, 1 / 3, 2 / 3))
+        return torch.cat([rest[0], one, *rest[1:], none, several], dim=1)
+
+
+@pytest.mark.parametrize(("whole", "expected"), [(85, "-"), (170, "11")])
+def test_what_is_none_for_sure_is_not_cut_and_what_is_several_is(whole: int, expected: str) -> None:
+    """As a letter, whose halves might be ones, and as two ones that touch."""
+    own = msgspec.structs.replace(describe(calibration=Calibration(certain=0.95, rejected=0.8)), none="none")
+    description = msgspec.structs.replace(own, several="several")
+    onnx = export_onnx(OneOf(), 28, 28, 1)
+    bundle = Bundle(make_manifest(description, {"model.onnx": StoredFile(sha256="", size_bytes=0)}), onnx)
+    ways = [
+        Candidate(start, stop, Item(image(level), (20 * start, 0, 15 * (stop - start), 30)))
+        for start, stop, level in ((0, 1, HALF), (0, 2, whole), (1, 2, HALF))
+    ]
+    (answer,) = found(bundle, [ways]).answers
+    assert "".join(each.prediction.label or "-" for each in answer) == expected
+
+
 def test_images_of_one_request_are_no_string(bundle: Bundle) -> None:
     images_NHWC = np.stack([image(SURE), image(DOUBTED), image(SURE)])
     (answer,) = found(bundle, [images_NHWC]).answers

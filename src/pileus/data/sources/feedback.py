@@ -42,12 +42,14 @@ class Head(Spec, frozen=True, kw_only=True):
     classes: tuple[str, ...]
     none: str | None = None
     """What an item is called that is of none of the classes; None: the model knows of nothing but them."""
+    several: str | None = None
+    """The same of one that is more than one of them, and was not cut."""
     preprocessing: Preprocessing
 
     @property
     def labels(self) -> tuple[str, ...]:
         """That an item can have."""
-        return (*self.classes, *(() if self.none is None else (self.none,)))
+        return (*self.classes, *(name for name in (self.none, self.several) if name is not None))
 
 
 class Correction(Spec, frozen=True, kw_only=True):
@@ -88,13 +90,15 @@ def prepare_place(store: Store, head: Head) -> None:
         store.put(HEAD_KEY, canonical_json(head), if_absent=True)
     except AlreadyExists:
         found = _decoded(Head, store, HEAD_KEY)
-        names = {found.none, head.none} - {None}
-        if (found.classes, found.preprocessing) != (head.classes, head.preprocessing) or len(names) > 1:
+        both = [(found.none, head.none), (found.several, head.several)]
+        differ = any(None not in pair and pair[0] != pair[1] for pair in both)
+        if (found.classes, found.preprocessing) != (head.classes, head.preprocessing) or differ:
             raise UsageError(
                 f"{store.uri} keeps corrections of a model with other classes or another input; name another place."
             ) from None
-        if found.none is None and head.none is not None:
-            store.put(HEAD_KEY, canonical_json(head))
+        none, several = (there if there is not None else here for there, here in both)
+        if (none, several) != (found.none, found.several):
+            store.put(HEAD_KEY, canonical_json(msgspec.structs.replace(head, none=none, several=several)))
 
 
 def is_feedback(place: str) -> bool:
@@ -127,8 +131,8 @@ class FeedbackSource:
     kind = KIND
 
     def __init__(self, head: Head, corrections: list[Correction], place: str) -> None:
-        is_none = head.none is not None and any(correction.label == head.none for correction in corrections)
-        self.classes = head.labels if is_none else head.classes
+        given = {correction.label for correction in corrections}
+        self.classes = tuple(label for label in head.labels if label in head.classes or label in given)
         self.preprocessing = head.preprocessing if isinstance(head.preprocessing, Drawing) else None
         self._head, self._corrections, self._place = head, corrections, place
         self._images: dict[int, NDArray[np.uint8] | Encoded] = {}

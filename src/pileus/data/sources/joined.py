@@ -23,14 +23,15 @@ class Joint(NamedTuple):
     source: ListedSource
 
 
-def join(joints: Sequence[Joint], *, none: str | None, validation: float) -> JoinedSource:
-    """The classes are the first source's; `none` is another, and the last of all.
+def join(joints: Sequence[Joint], *, none: str | None, validation: float, several: str | None = None) -> JoinedSource:
+    """The classes are the first source's; `none` and `several` are others, and the last of all, in this order.
 
     Splits are those of the sources; `validation` is the share of train to hold back in those without a validation part.
-    SourceError where a source has other classes, or `none` is a class of none of them.
+    SourceError where a source has other classes, or `none` or `several` is a class of none of them.
     """
-    own = [name for name in joints[0].source.classes if name != none]
-    classes = (*own, *((none,) if none is not None else ()))
+    beside = {"none": none, "several": several}
+    own = [name for name in joints[0].source.classes if name not in beside.values()]
+    classes = (*own, *(name for name in beside.values() if name is not None))
     for name, source in joints:
         unknown = sorted(set(source.classes) - set(classes))
         if unknown:
@@ -38,8 +39,11 @@ def join(joints: Sequence[Joint], *, none: str | None, validation: float) -> Joi
                 f"joined sources have the classes of the first, {joints[0].name} (got {unknown[0]!r} in {name}); "
                 "rename it, or leave that source out."
             )
-    if none is not None and not any(none in source.classes for _, source in joints):
-        raise SourceError(f"data.none is a class of a source (got {none!r}, which is in none); name one, or none=null.")
+    for setting, wanted in beside.items():
+        if wanted is not None and not any(wanted in source.classes for _, source in joints):
+            raise SourceError(
+                f"data.{setting} is a class of a source (got {wanted!r}, which is in none); name one, or leave it out."
+            )
     return JoinedSource(tuple(joints), classes, validation)
 
 

@@ -29,6 +29,7 @@ from pileus.store import is_remote
 EMBEDDED: dict[str, Callable[[], ListedSource]] = {
     "digits": digits.open_digits,
     "outliers": outliers.open_outliers,
+    "several": outliers.open_several,
     "strokes": strokes.open_strokes,
 }
 KINDS = ("auto", idx.KIND, cifar.KIND, folder.KIND, manifest.KIND, records.KIND, tfrecord.KIND, feedback.KIND)

@@ -1,8 +1,10 @@
-"""`embedded:outliers`: what people draw that is no digit, made from the pen strokes of `embedded:strokes`.
+"""What people draw that is no digit, made in part from the pen strokes of `embedded:strokes`.
 
 A classifier that has seen digits alone calls everything one of them. Trained with a class of examples of what is none,
-it knows those too, and others that it has never seen ("outlier exposure", Hendrycks et al., ICLR 2019). Neither letters
-of any alphabet nor photographs are among these: they are what rejection is tested with.
+it knows those too, and others that it has never seen ("outlier exposure", Hendrycks et al., ICLR 2019). Photographs,
+clothes, Greek letters and figures are not among these: they are what rejection is tested with.
+
+`embedded:outliers` are to be rejected; `embedded:several` are to be cut: two digits, or one with a part of another.
 
 Made from the strokes of training writers for training, of validation writers for validation, and so on.
 """
@@ -10,8 +12,9 @@ Made from the strokes of training writers for training, of validation writers fo
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,21 +22,16 @@ from numpy.typing import NDArray
 from pileus.data.ports import Sample, Split
 from pileus.data.random import stream, uniforms
 from pileus.data.sources import scribbles
+from pileus.data.sources.letters import letter
 from pileus.data.sources.ports import Row, source_hash
 from pileus.data.sources.scribbles import Chances, Lines
 from pileus.data.sources.strokes import DrawnDigit, load_strokes, open_strokes
 from pileus.preprocessing.strokes import rasterise
 from pileus.spec.preprocessing import Drawing
 
-KIND = "embedded:outliers"
-NONE = "none"
-"""The class of what is none of the classes."""
-CLASSES = (*"0123456789", NONE)
-
-_COUNTS = {Split.TRAIN: 14_000, Split.VALIDATION: 2_000, Split.TEST: 2_000}
-_VERSION = 1
-"""Of how they are made; goes into the fingerprint, and is raised with every change below or in `scribbles`."""
-_STREAM = 77
+DIGITS = "0123456789"
+_VERSION = 2
+"""Of how they are made; goes into the fingerprint, and rises with every change below, in `scribbles` or `letters`."""
 _NUM_CHANCES = 256
 
 TURNED = {90: "234567", 180: "347", 270: "234567"}
@@ -41,67 +39,85 @@ _MIRRORED = "3679"
 """Digits that are none any more when turned clockwise by so many degrees, or mirrored."""
 
 
-def open_outliers() -> OutliersSource:
-    return OutliersSource()
+class Made(NamedTuple):
+    """What a source is of."""
+
+    name: str
+    """The class of all of them, which is the last."""
+    makers: tuple[str, ...]
+    """How often each."""
+    counts: Mapping[Split, int]
+    stream: int
 
 
-class OutliersSource:
+def open_outliers() -> MadeSource:
+    return MadeSource("embedded:outliers")
+
+
+def open_several() -> MadeSource:
+    return MadeSource("embedded:several")
+
+
+class MadeSource:
     """Each is drawn as it is asked for, a pure function of its number."""
 
-    kind = KIND
-    classes = CLASSES
     preprocessing = Drawing()
 
-    def __reduce__(self) -> tuple[type[OutliersSource], tuple[()]]:
-        return OutliersSource, ()
+    def __init__(self, kind: str) -> None:
+        """`kind`: of MADE."""
+        self.kind, self._made = kind, MADE[kind]
+        self.classes = (*DIGITS, self._made.name)
+
+    def __reduce__(self) -> tuple[type[MadeSource], tuple[str]]:
+        return MadeSource, (self.kind,)
 
     @cached_property
     def fingerprint(self) -> str:
-        hashed = source_hash(self.kind, _VERSION, {split.name: count for split, count in _COUNTS.items()})
+        hashed = source_hash(self.kind, _VERSION, {split.name: count for split, count in self._made.counts.items()})
         hashed.update(open_strokes().fingerprint.encode())
         return hashed.hexdigest()
 
     def __len__(self) -> int:
-        return sum(_COUNTS.values())
+        return sum(self._made.counts.values())
 
     def __getitem__(self, index: int) -> Sample:
         label, sample_id, split = self.row(index)
         assert split is not None
-        return Sample(outlier(index, split, self.preprocessing), label, sample_id, split)
+        return Sample(self.picture(index, split, self.preprocessing), label, sample_id, split)
 
     def row(self, index: int) -> Row:
         position = index
-        for split, count in _COUNTS.items():
+        for split, count in self._made.counts.items():
             if 0 <= position < count:
-                return Row(CLASSES.index(NONE), f"{split.name.lower()}/{position:05}", split)
+                return Row(len(DIGITS), f"{split.name.lower()}/{position:05}", split)
             position -= count
         raise IndexError(f"sample {index} of {len(self)}")
+
+    def kind_of(self, index: int) -> str:
+        """How the sample is made, in a word or two."""
+        return self._chances(index).pick(self._made.makers)
+
+    def picture(self, index: int, split: Split, spec: Drawing) -> NDArray[np.uint8]:
+        """(H, W, 1), in any size."""
+        chances = self._chances(index)
+        make = chances.pick(self._made.makers)
+        if make in _PICTURES:
+            noise_HW = self._draws(1, index, spec.height * spec.width).reshape(spec.height, spec.width)
+            return _PICTURES[make](chances, noise_HW)[:, :, None]
+        lines = _DRAWINGS[make](chances) if make in _DRAWINGS else _FROM_DIGITS[make](chances, _digits(split))
+        return rasterise(lines, spec)
+
+    def _chances(self, index: int) -> Chances:
+        return Chances(self._draws(0, index, _NUM_CHANCES))
+
+    def _draws(self, purpose: int, index: int, count: int) -> NDArray[np.float64]:
+        (draws,) = uniforms(stream(self._made.stream, purpose), np.array([index], np.uint64), count)
+        return np.asarray(draws)
 
 
 @functools.lru_cache(maxsize=3)
 def _digits(split: Split) -> list[DrawnDigit]:
     return load_strokes(split)
-
-
-def kind_of(index: int) -> str:
-    """How the sample is made, in a word or two."""
-    return _chances(index).pick(_MAKERS)
-
-
-def _chances(index: int) -> Chances:
-    return Chances(uniforms(stream(_STREAM, 0), np.array([index], np.uint64), _NUM_CHANCES)[0])
-
-
-def outlier(index: int, split: Split, spec: Drawing) -> NDArray[np.uint8]:
-    """(H, W, 1): the picture of one outlier."""
-    key = np.array([index], np.uint64)
-    chances = _chances(index)
-    make = chances.pick(_MAKERS)
-    if make in _PICTURES:
-        noise_HW = uniforms(stream(_STREAM, 1), key, spec.height * spec.width).reshape(spec.height, spec.width)
-        return _PICTURES[make](chances, noise_HW)[:, :, None]
-    lines = _DRAWINGS[make](chances) if make in _DRAWINGS else _FROM_DIGITS[make](chances, _digits(split))
-    return rasterise(lines, spec)
 
 
 def _unit(digit: DrawnDigit) -> Lines:
@@ -175,6 +191,7 @@ _DRAWINGS: dict[str, Callable[[Chances], Lines]] = {
     "mark": scribbles.mark,
     "dots": scribbles.dots,
     "dashes": scribbles.dashes,
+    "letter": letter,
 }
 _FROM_DIGITS: dict[str, Callable[[Chances, list[DrawnDigit]], Lines]] = {
     "turned": _turned,
@@ -188,13 +205,22 @@ _PICTURES: dict[str, Callable[[Chances, NDArray[np.float64]], NDArray[np.uint8]]
     "texture": scribbles.texture,
     "filled": scribbles.filled,
 }
-_MAKERS = (
-    *("turned",) * 4,
-    *("beside",) * 3,
-    *("with a part",) * 2,
-    *("mark",) * 6,
-    *("filled",) * 2,
-    *("scribble",) * 2,
-    *("overlaid", "piece", "zigzag", "dots", "dashes", "blank", "texture"),
-)
-"""How often each."""
+MADE = {
+    "embedded:outliers": Made(
+        "none",
+        (
+            *("letter",) * 8,
+            *("turned", "mark") * 4,
+            *("filled", "scribble") * 2,
+            *("overlaid", "piece", "zigzag", "dots", "dashes", "blank", "texture"),
+        ),
+        {Split.TRAIN: 15_000, Split.VALIDATION: 1_500, Split.TEST: 1_500},
+        stream=77,
+    ),
+    "embedded:several": Made(
+        "several",
+        (*("beside",) * 3, *("with a part",) * 2),
+        {Split.TRAIN: 4_000, Split.VALIDATION: 500, Split.TEST: 500},
+        stream=78,
+    ),
+}

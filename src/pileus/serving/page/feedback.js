@@ -6,7 +6,7 @@ import { correct } from "./server.js";
 
 let answer = null;
 let isKept = false;
-let none = null;
+let beside = {};
 
 export function setUpFeedback() {
   $("feedback").addEventListener("submit", async (event) => {
@@ -15,10 +15,11 @@ export function setUpFeedback() {
   });
 }
 
-// As /v1/models says: whether the server keeps corrections, and what the model calls an item of none of its classes.
-export function allowFeedback(isAllowed, noneOfThem) {
+// As /v1/models says: whether the server keeps corrections, and what the model calls an item that is no single one of its
+// classes, by what a person would call it; null where the model does not know it.
+export function allowFeedback(isAllowed, named) {
   isKept = isAllowed;
-  none = noneOfThem;
+  beside = named;
   offerFeedback(answer);
 }
 
@@ -32,10 +33,11 @@ export function offerFeedback(given) {
   const choose = element("option", "", "choose");
   choose.value = "";
   const options = names.map((name) => element("option", "", name));
-  if (none) {
-    const nothing = element("option", "", "none of these");
-    nothing.value = none;
-    options.push(nothing);
+  for (const [told, name] of Object.entries(beside)) {
+    if (!name) continue;
+    const option = element("option", "", told);
+    option.value = name;
+    options.push(option);
   }
   $("correct").replaceChildren(choose, ...options);
 }

@@ -182,8 +182,8 @@ function recall(asked, given) {
 
 // The model
 
-function fitModel({ classes, none, input, feedback }) {
-  allowFeedback(feedback, none);
+function fitModel({ classes, none, several, input, feedback }) {
+  allowFeedback(feedback, { "none of these": none, "more than one": several });
   $("key-form").hidden = true;
   const isPicture = input.kind === "picture";
   canvas.hidden = $("undo").hidden = $("redo").hidden = $("tools").hidden = $("live-choice").hidden = isPicture;

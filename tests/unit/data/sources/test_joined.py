@@ -63,6 +63,14 @@ def test_what_is_none_is_the_last_class() -> None:
         assert joined.preprocessing == strokes.source.preprocessing
 
 
+def test_what_is_several_follows_what_is_none() -> None:
+    joints = [Joint(name, open_source(f"embedded:{name}")) for name in ("strokes", "several", "outliers")]
+    joined = join(joints, none="none", several="several", validation=0.0)
+    assert joined.classes == (*"0123456789", "none", "several")
+    labels = Counter(joined.row(index).label for index in range(len(joined)))
+    assert (labels[10], labels[11]) == (len(joints[2].source), len(joints[1].source))
+
+
 def test_none_may_be_any_class_of_one_source(tiny: Joint) -> None:
     joined = join([tiny], none="0", validation=0.0)
     assert joined.classes == (*"123456789", "0")
@@ -75,3 +83,5 @@ def test_classes_that_do_not_fit_are_told(tiny: Joint, tmp_path: Path) -> None:
         join([tiny, animals], none=None, validation=0.0)
     with pytest.raises(SourceError, match=r"got 'nothing', which is in none"):
         join([tiny], none="nothing", validation=0.0)
+    with pytest.raises(SourceError, match=r"data.several is a class of a source \(got 'many', which is in none"):
+        join([tiny], none="0", several="many", validation=0.0)

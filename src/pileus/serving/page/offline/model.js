@@ -5,13 +5,14 @@ import { OPERATORS } from "./operators.js";
 import { boxOf, rasterise } from "./rasterise.js";
 import { segments } from "./segments.js";
 
-const KNOWN = ["name", "version", "classes", "none", "preprocessing", "calibration"];
+const KNOWN = ["name", "version", "classes", "none", "several", "preprocessing", "calibration"];
 const [TOGETHER, SMALL, AMONG_OTHERS] = [0.5, 0.4, 0.02]; // as serving/predictions.py has them
+const NONE = 0.5; // as preprocessing/lattice.py has it
 const KNOWN_CALIBRATION = ["certain", "rejected", "temperature"];
 
-// `description`: {name, version, classes, none, preprocessing, calibration}, where `none` is null or what the graph's
-// last logit, after those of the classes, is for; `bytes`: the ONNX graph. Throws an Error for whatever it would have
-// to answer otherwise than the server.
+// `description`: {name, version, classes, none, several, preprocessing, calibration}, where `none` and `several` are null
+// or what the graph's logits after those of the classes are for; `bytes`: the ONNX graph. Throws an Error for whatever it
+// would have to answer otherwise than the server.
 export class Model {
   #description;
   #graph;
@@ -25,12 +26,16 @@ export class Model {
     refuse("operators", this.#graph.nodes.map(({ type }) => type), Object.keys(OPERATORS));
     const { height, width } = description.preprocessing;
     const given = this.logits(new Uint8Array(height * width)).length;
-    const asked = description.classes.length + (this.#knowsNone ? 1 : 0);
+    const asked = description.classes.length + (this.#knowsNone ? 1 : 0) + (this.#knowsSeveral ? 1 : 0);
     if (given !== asked) throw new Error(`the graph gives ${given} logits, its classes need ${asked}`);
   }
 
   get #knowsNone() {
     return (this.#description.none ?? null) !== null;
+  }
+
+  get #knowsSeveral() {
+    return (this.#description.several ?? null) !== null;
   }
 
   get description() {
@@ -41,8 +46,8 @@ export class Model {
   answer(strokes) {
     const { name, version, preprocessing } = this.#description;
     const shares = (lines) => this.#shares(this.logits(rasterise(lines, preprocessing)));
-    const found = segments(strokes, (lines) => Math.max(...shares(lines)));
-    const each = found.map((lines) => ({ shares: shares(lines), box: boxOf(lines) }));
+    const found = segments(strokes, (lines) => this.#sureness(shares(lines)));
+    const each = found.map((lines) => ({ shares: this.#ofClasses(shares(lines)), box: boxOf(lines) }));
     const least = this.#thresholds(each);
     const items = each.map(({ shares, box }, i) => ({ ...this.#judge(shares, least[i]), box }));
     const text = items.map(({ label }) => label ?? "").join("");
@@ -63,12 +68,22 @@ export class Model {
   }
 
   // Of the classes; what they lack to 1 is the probability of none of them, where the model knows it.
+  #ofClasses(shares) {
+    return shares.slice(0, this.#description.classes.length);
+  }
+
+  // How surely it is one item, be it of none of the classes where the model tells several items from that.
+  #sureness(shares) {
+    const highest = Math.max(...this.#ofClasses(shares));
+    return this.#knowsSeveral ? Math.max(highest, NONE * shares[this.#description.classes.length]) : highest;
+  }
+
   #shares(logits) {
     const scaled = Array.from(logits, (value) => value / this.#description.calibration.temperature);
     const most = Math.max(...scaled);
     const exponents = scaled.map((value) => Math.exp(value - most));
     const total = exponents.reduce((sum, value) => sum + value, 0);
-    return exponents.slice(0, this.#description.classes.length).map((value) => value / total);
+    return exponents.map((value) => value / total);
   }
 
   #belonging(shares) {
