@@ -1,8 +1,8 @@
 """Whether a model learns from being corrected: amounts on real cheques, before and after.
 
 A server of the bundle is asked for four fifths of the half that is tuned on, and is told what each item of its answers
-should have been. `pileus retrain` trains with these corrections, beginning with the bundle's own trunk so that a few
-epochs are enough, and promotes what errs less on the fifth that was kept.
+should have been. `pileus retrain --warm-start` trains with these corrections, beginning with the bundle's own weights,
+so that a few epochs are enough, and promotes what errs less on the fifth that was kept.
 
     python benchmarks/cheques_corrected.py BUNDLE DATA [--final] [--weight N] [--only-errors] [--set NAME=VALUE]
 
@@ -43,8 +43,7 @@ def retrained(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
     registry.promote(registry.add(args.bundle, "never corrected").version, "never corrected")
     words = ["--feedback", str(folder / "corrected"), "--weight", str(args.weight), "--data", str(args.data / "mnist")]
     words += ["--test", str(folder / "kept"), "--split", "all", "--runs", str(folder / "runs"), "--json"]
-    settings = (f"transfer.bundle={args.bundle}", *SETTINGS, *args.set)
-    words += [word for setting in settings for word in ("--set", setting)]
+    words += ["--warm-start", *(word for setting in (*SETTINGS, *args.set) for word in ("--set", setting))]
     command = [sys.executable, "-m", "pileus", "retrain", registry.place, *words]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if done.returncode not in (0, NOT_BETTER):

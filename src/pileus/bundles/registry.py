@@ -127,6 +127,10 @@ class Registry:
         manifest, files, _ = read_bundle(self.store, folder_of(version))
         return Bundle(manifest, files[MODEL_FILE], threads=threads)
 
+    def place_of(self, version: str) -> str:
+        """Of a bundle that is here, as any other bundle is named."""
+        return f"{self.store.uri}/{folder_of(version)}"
+
     def versions(self) -> list[str]:
         """Of all bundles that are here."""
         keys = self.store.list(FOLDER)

@@ -1,7 +1,8 @@
-"""A network that begins with the trunk of a trained one, under a new head.
+"""A network that begins with the trunk of a trained one, under a new head or its own.
 
-The head is the last linear layer, whose classes are others. Everything before it is the trunk: a donor's tensors go
-into it by name, all or none, since a trunk that is half random is worth less than one that is told to be wrong.
+The head is the last linear layer. Everything before it is the trunk: a donor's tensors go into it by name, all or none,
+since a trunk that is half random is worth less than one that is told to be wrong. Of the same classes the donor's head
+may be kept, so that the network learns on.
 """
 
 from __future__ import annotations
@@ -29,17 +30,19 @@ def build_from(
     num_classes: int,
     seed: int,
     donor: Mapping[str, NDArray[np.float32]],
-    train: Literal["all", "head"],
+    *,
+    train: Literal["all", "head"] = "all",
+    keep_head: bool = False,
 ) -> nn.Module:
-    """The network with the donor's trunk and small seeded weights in its head.
+    """The network with the donor's trunk, and in its head small seeded weights, or the donor's too.
 
     With 'head' no parameter of the trunk asks for a gradient, and its norm layers stay as in evaluation. SpecError,
     naming what does not fit, where the donor's trunk is another.
     """
     network = build(name, shape_HWC, num_classes, seed)
     head = _head(network)
-    trunk = {key: value for key, value in network.state_dict().items() if not key.startswith(head)}
-    given = {key: value for key, value in donor.items() if not key.startswith(head)}
+    trunk = {key: value for key, value in network.state_dict().items() if keep_head or not key.startswith(head)}
+    given = {key: value for key, value in donor.items() if keep_head or not key.startswith(head)}
     misfits = _misfits(trunk, given)
     if misfits:
         more = f" and {len(misfits) - _MOST_NAMED} more" if len(misfits) > _MOST_NAMED else ""
@@ -52,7 +55,8 @@ def build_from(
     with torch.no_grad():
         for key, value in trunk.items():
             value.copy_(torch.tensor(given[key]))
-        network.get_parameter(f"{head}weight").mul_(_HEAD_SCALE)
+        if not keep_head:
+            network.get_parameter(f"{head}weight").mul_(_HEAD_SCALE)
     if train == "head":
         for key, parameter in network.named_parameters():
             parameter.requires_grad_(key.startswith(head))

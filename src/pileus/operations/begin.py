@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
+from typing import NamedTuple
+
 import msgspec
 
 from pileus.bundles.copy import copy_bundle
 from pileus.bundles.load import find_place
 from pileus.bundles.weights import read_weights
-from pileus.errors import UsageError
+from pileus.errors import SpecError, UsageError
 from pileus.machine import has_bf16
 from pileus.operations.observer import Observer
 from pileus.spec.run import RunSpec
@@ -53,8 +56,14 @@ def warn_of_slow_precision(spec: RunSpec, observer: Observer) -> None:
         observer.say("this machine has no bf16 instructions: the run goes on in bf16, and will be slow here")
 
 
-def find_donor(spec: RunSpec, runs: str) -> tuple[RunSpec, Tensors | None]:
-    """The spec with the version of its donor, and the donor's tensors; None where the run begins anew.
+class Donor(NamedTuple):
+    labels: tuple[str, ...]
+    """What its logits are for."""
+    tensors: Tensors
+
+
+def find_donor(spec: RunSpec, runs: str) -> tuple[RunSpec, Donor | None]:
+    """The spec with the version of its donor, and the donor; None where the run begins anew.
 
     UsageError where there is no such bundle, or another version of it is there than the spec asks for.
     """
@@ -68,7 +77,18 @@ def find_donor(spec: RunSpec, runs: str) -> tuple[RunSpec, Tensors | None]:
             "name another bundle, or leave transfer.version out."
         )
     transfer = msgspec.structs.replace(spec.transfer, version=manifest.version)
-    return msgspec.structs.replace(spec, transfer=transfer), tensors
+    return msgspec.structs.replace(spec, transfer=transfer), Donor(manifest.labels, tensors)
+
+
+def check_head(spec: RunSpec, donor: Donor | None, classes: tuple[str, ...]) -> None:
+    """SpecError where a head is to be kept that was for other classes than those of the run."""
+    if donor is None or spec.transfer is None or spec.transfer.head == "new" or donor.labels == classes:
+        return
+    here, there = next(pair for pair in zip_longest(classes, donor.labels) if pair[0] != pair[1])
+    raise SpecError(
+        f"transfer.head=kept is for the same classes in the same order (got {here!r} where {spec.transfer.bundle} has "
+        f"{there!r}); leave it out for a new head."
+    )
 
 
 def keep_donor(spec: RunSpec, runs: str, store: Store) -> None:

@@ -10,7 +10,7 @@ begin with: any other model is right in some of them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -59,6 +59,8 @@ class Wanted(Spec, frozen=True, kw_only=True):
     """Laid over those, as `resolve` takes them."""
     weight: int = 10
     """A correction counts as so many samples in training."""
+    warm_start: bool = False
+    """Begin with production's weights: few epochs then do. Else as production's own training began."""
 
     def __post_init__(self) -> None:
         if self.weight < 1:
@@ -111,7 +113,7 @@ def retrain(
     threads = count_cores().usable
     production = registry.bundle(former, threads=threads)
     corrections = _corrections(wanted.feedback, production)
-    spec = _spec(wanted, production)
+    spec = _spec(wanted, production, registry.place_of(former))
     test = open_source(wanted.test)
     before = _measured(production, test, wanted.test, wanted.split)
     observer.say(f"production {former[:16]}: {before.measured.accuracy:.2%} of {before.measured.num_samples:,} right")
@@ -169,23 +171,31 @@ def _corrections(place: str, production: Bundle) -> ListedSource:
     source = open_source(place)
     if source.kind != FEEDBACK:
         raise UsageError(f"--feedback is what `pileus serve --feedback` keeps (got {place}, {source.kind}).")
-    if set(source.classes) - {production.manifest.none} != set(production.classes):
+    if not set(production.classes) <= set(source.classes) <= set(production.manifest.labels):
         raise UsageError(f"the corrections in {place} are of a model with other classes than production's.")
     return source
 
 
-def _spec(wanted: Wanted, production: Bundle) -> RunSpec:
-    """SpecError for settings that cannot be."""
+def _spec(wanted: Wanted, production: Bundle, place: str) -> RunSpec:
+    """`place`: of production. SpecError for settings that cannot be."""
     base = load_recipe(wanted.recipe) if wanted.recipe else production.manifest.provenance.spec
     if not base:
         raise UsageError(f"production {production.version} does not say how it was trained; name a --recipe.")
     data = [(("data", "source"), wanted.data)] if wanted.data else []
-    spec = resolve(base, [*data, *wanted.settings])
+    spec = resolve({**base, **_beginning(wanted, base, place)}, [*data, *wanted.settings])
     if not spec.data.source:
         raise UsageError("training needs data beside the corrections (got none); name it: --data SOURCE")
     others = [name for name in spec.data.also if name != wanted.feedback]
     also = (("data", "also"), [*others, *[wanted.feedback] * wanted.weight])
     return resolve(msgspec.to_builtins(spec), [also])
+
+
+def _beginning(wanted: Wanted, base: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """What the weights are at first. One that began with a former production began in another way at the very first."""
+    if wanted.warm_start:
+        return {"transfer": {"bundle": place, "head": "kept"}}
+    began_warm = (base.get("transfer") or {}).get("head") == "kept"
+    return {"transfer": None} if began_warm else {}
 
 
 def _measured(bundle: Bundle, source: ListedSource, name: str, split: SplitName) -> Evaluation:

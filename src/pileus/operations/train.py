@@ -29,7 +29,15 @@ from pileus.errors import (
 from pileus.machine import count_cores
 from pileus.measure.environment import describe_environment
 from pileus.models.registry import check_network
-from pileus.operations.begin import find_donor, keep_donor, settle_device, settle_precision, warn_of_slow_precision
+from pileus.operations.begin import (
+    Donor,
+    check_head,
+    find_donor,
+    keep_donor,
+    settle_device,
+    settle_precision,
+    warn_of_slow_precision,
+)
 from pileus.operations.charts import Charted
 from pileus.operations.controller import Controller
 from pileus.operations.neighbours import check_neighbours, fit
@@ -48,7 +56,6 @@ from pileus.spec.resolve import resolve, split_engine
 from pileus.spec.run import RunSpec
 from pileus.spec.values import Spec
 from pileus.store import open_store, resolve_uri
-from pileus.training.checkpoint import Tensors
 from pileus.training.network import Problem, first_network
 
 
@@ -377,10 +384,12 @@ def _check(spec: RunSpec, uri: str, given: Engine | None) -> None:
             )
 
 
-def _settled(spec: RunSpec, records: RecordSet, donor: Tensors | None, observer: Observer) -> RunSpec:
+def _settled(spec: RunSpec, records: RecordSet, donor: Donor | None, observer: Observer) -> RunSpec:
     """What the run keeps, now that its records are there; SourceError or SpecError where they cannot be trained on."""
-    problem = Problem(shape_of(records, spec.data.size), len(records.classes), donor)
+    shape_HWC, classes = shape_of(records, spec.data.size), records.classes
+    problem = Problem(shape_HWC, len(classes), None if donor is None else donor.tensors)
     _check_records(records, spec)
+    check_head(spec, donor, classes)
     if spec.model == KNN:
         check_neighbours(spec, records)
         return spec

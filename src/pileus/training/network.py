@@ -1,4 +1,4 @@
-"""The network that a run begins with: seeded weights, or the trunk of a trained one under a seeded head.
+"""The network that a run begins with: seeded weights, or the trunk of a trained one under a head, seeded or its own.
 
 The donor's bundle is copied into the run when it is begun, so that the run depends on no place but its own.
 """
@@ -35,7 +35,10 @@ def first_network(spec: RunSpec, problem: Problem) -> nn.Module:
     shape_HWC, num_classes, donor = problem
     if spec.transfer is None or donor is None:
         return empty_network(spec, shape_HWC, num_classes)
-    network = build_from(spec.model, shape_HWC, num_classes, spec.seed, donor, spec.transfer.train)
+    transfer = spec.transfer
+    network = build_from(
+        spec.model, shape_HWC, num_classes, spec.seed, donor, train=transfer.train, keep_head=transfer.head == "kept"
+    )
     return _answering(spec, network)
 
 

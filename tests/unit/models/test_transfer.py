@@ -55,7 +55,7 @@ def features_of(network: nn.Module, images_NHWC: NDArray[np.uint8]) -> torch.Ten
 
 @pytest.mark.parametrize("train", ["all", "head"])
 def test_the_trunk_is_the_donors_and_the_head_is_new(train: str, trained: nn.Module, donor: Donor) -> None:
-    network = build_from("resnet18", SHAPE, 4, 7, donor, "head" if train == "head" else "all").eval()
+    network = build_from("resnet18", SHAPE, 4, 7, donor, train="head" if train == "head" else "all").eval()
     images_NHWC = noise(2, *SHAPE)
     assert torch.equal(features_of(network, images_NHWC), features_of(trained, images_NHWC))
     fresh = build("resnet18", SHAPE, 4, 7).state_dict()
@@ -66,13 +66,22 @@ def test_the_trunk_is_the_donors_and_the_head_is_new(train: str, trained: nn.Mod
 
 
 def test_the_same_number_of_classes_gets_a_new_head_too(donor: Donor) -> None:
-    network = build_from("resnet18", SHAPE, 10, 7, donor, "all")
+    network = build_from("resnet18", SHAPE, 10, 7, donor)
     fresh = build("resnet18", SHAPE, 10, 7).state_dict()
     assert torch.equal(network.state_dict()["fc.weight"], fresh["fc.weight"] * 0.1)
 
 
+def test_a_head_that_is_kept_answers_as_before(trained: nn.Module, donor: Donor) -> None:
+    network = build_from("resnet18", SHAPE, 10, 7, donor, keep_head=True).eval()
+    images = torch.from_numpy(noise(2, *SHAPE))
+    with torch.no_grad():
+        assert torch.equal(network(images), trained(images))
+    with pytest.raises(SpecError, match=r"fc\.weight is \(10, 512\) there and \(4, 512\) here"):
+        build_from("resnet18", SHAPE, 4, 7, donor, keep_head=True)
+
+
 def test_a_step_of_the_head_leaves_the_trunk_and_its_norms(donor: Donor) -> None:
-    network = build_from("resnet18", SHAPE, 4, 7, donor, "head").train()
+    network = build_from("resnet18", SHAPE, 4, 7, donor, train="head").train()
     before = {name: value.clone() for name, value in network.state_dict().items()}
     norms = [module for module in network.modules() if isinstance(module, BatchNorm2d)]
     assert norms and not any(norm.uses_batch for norm in norms)
@@ -87,7 +96,7 @@ def test_a_step_of_the_head_leaves_the_trunk_and_its_norms(donor: Donor) -> None
 
 
 def test_the_donor_is_copied(donor: Donor) -> None:
-    network = build_from("resnet18", SHAPE, 4, 7, donor, "all")
+    network = build_from("resnet18", SHAPE, 4, 7, donor)
     with torch.no_grad():
         network.get_parameter("conv1.weight").zero_()
     assert donor["conv1.weight"].any()
@@ -96,17 +105,17 @@ def test_the_donor_is_copied(donor: Donor) -> None:
 def test_another_form_of_the_net_is_told_by_name(donor: Donor) -> None:
     told = r"for 64x64x3 .*: conv1\.weight is \(64, 3, 3, 3\) there and \(64, 3, 7, 7\) here; take a bundle"
     with pytest.raises(SpecError, match=told):
-        build_from("resnet18", (64, 64, 3), 4, 7, donor, "all")
+        build_from("resnet18", (64, 64, 3), 4, 7, donor)
 
 
 def test_another_net_is_told_by_name_in_a_line_or_two(donor: Donor) -> None:
     with pytest.raises(
         SpecError, match=r"1\.0\.weight is missing there and \(64, 3, 3, 3\) here.* and \d+ more"
     ) as told:
-        build_from("resnet9", SHAPE, 4, 7, donor, "head")
+        build_from("resnet9", SHAPE, 4, 7, donor, train="head")
     assert len(str(told.value)) < 500
 
 
 def test_a_donor_that_has_more_than_the_trunk_is_refused(donor: Donor) -> None:
     with pytest.raises(SpecError, match=r"layer9\.weight is \(3,\) there and missing here"):
-        build_from("resnet18", SHAPE, 4, 7, {**donor, "layer9.weight": np.ones(3, np.float32)}, "all")
+        build_from("resnet18", SHAPE, 4, 7, {**donor, "layer9.weight": np.ones(3, np.float32)})

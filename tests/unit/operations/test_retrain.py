@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pileus.bundles.registry import Registry
 from pileus.data.sources.feedback import Correction, Head, prepare_place
-from pileus.errors import UsageError
+from pileus.errors import SpecError, UsageError
 from pileus.measure.paired import Paired
 from pileus.operations.retrain import Wanted, decide, retrain
 from pileus.operations.train import train
@@ -90,3 +90,28 @@ def test_corrections_to_none_are_learned_and_are_no_digits_to_measure_on(tmp_pat
     done = retrain(registry, Wanted(feedback=str(nones), test=str(digits), weight=2), runs=str(tmp_path / "runs"))
     assert (done.corrections, done.held_back) == (40, None)
     assert 0 < done.corrections_trained < 40 and done.test.samples == 32
+
+
+def test_a_warm_start_learns_on_from_each_production_in_turn(tmp_path: Path) -> None:
+    digits, nones = write_digits(tmp_path / "digits"), write_nones(tmp_path / "nones", 40)
+    runs = str(tmp_path / "runs")
+    settings = ("engine.name=fake", "epochs=1", f'data.also=["{nones}"]', "data.none=none")
+    registry = Registry(str(tmp_path / "registry"))
+    version = registry.add(train(trial_spec(digits, *settings), runs=runs, name="first").bundle).version
+    wanted = Wanted(feedback=str(nones), test=str(digits), weight=2)
+    for name, warm_start in (("second", True), ("third", True), ("anew", False)):
+        registry.promote(version)
+        done = retrain(registry, msgspec.structs.replace(wanted, warm_start=warm_start), runs=runs, name=name)
+        transfer = registry.manifest(done.candidate).provenance.spec["transfer"]
+        assert (transfer and (transfer["version"], transfer["head"])) == ((version, "kept") if warm_start else None)
+        version = done.candidate
+
+
+def test_a_head_is_kept_of_the_same_classes_alone(tmp_path: Path) -> None:
+    digits, nones = write_digits(tmp_path / "digits"), write_nones(tmp_path / "nones", 40)
+    runs = str(tmp_path / "runs")
+    first = train(trial_spec(digits, "engine.name=fake", "epochs=1"), runs=runs, name="first")
+    kept = (f"transfer.bundle={first.bundle}", "transfer.head=kept")
+    knowing = trial_spec(digits, "engine.name=fake", *kept, f'data.also=["{nones}"]', "data.none=none")
+    with pytest.raises(SpecError, match=r"same classes in the same order \(got 'none' where .* has None\)"):
+        train(knowing, runs=runs, name="second")

@@ -89,7 +89,7 @@ def test_a_run_keeps_its_donor_and_says_which_it_was(runs: str) -> None:
     assert resume(f"{runs}/broken").fingerprint == whole.fingerprint
     manifest = read_weights(f"{runs}/donor")[0]
     told = read_weights(f"{runs}/kept")[0].provenance.spec["transfer"]
-    assert told == {"bundle": f"{runs}/passing", "train": "head", "version": manifest.version}
+    assert told == {"bundle": f"{runs}/passing", "train": "head", "head": "new", "version": manifest.version}
 
 
 def test_a_donor_that_was_changed_is_damage(runs: str) -> None:

@@ -15,6 +15,7 @@ from pileus.spec.resolve import parse_setting
 _EPILOG = f"""examples:
   pileus serve shared/digits --feedback corrections                 people correct answers
   pileus retrain shared/digits --feedback corrections --test mnist  trains as production was, with the corrections
+  pileus retrain shared/digits --feedback corrections --test mnist --warm-start --set epochs=4 --set optimizer.lr=0.001
   pileus retrain shared/digits --feedback corrections --test mnist --data mnist --recipe drawn_digits --set epochs=5
 
 Rule: {RULE}.
@@ -41,6 +42,9 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument("--data", metavar="SOURCE", help="labelled images to train on (default: production's)")
     parser.add_argument("--recipe", metavar="RECIPE|FILE", help="how to train (default: as production was)")
     parser.add_argument("--weight", type=int, default=10, metavar="N", help="a correction counts as N samples (10)")
+    parser.add_argument(
+        "--warm-start", action="store_true", help="begin with production's weights (default: as its training began)"
+    )
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="set one value of the spec")
     parser.add_argument("--runs", default="runs", metavar="URI", help="where runs are kept (default: runs)")
     parser.add_argument("--name", help="the run's name (default: recipe and time)")
@@ -56,6 +60,7 @@ def call(args: argparse.Namespace, console: Console) -> int:
         recipe=args.recipe,
         settings=tuple(map(parse_setting, args.set)),
         weight=args.weight,
+        warm_start=args.warm_start,
     )
     with console.progress("training", "images") as report:
         observer = BarObserver(console, report)
