@@ -143,6 +143,7 @@ def test_what_is_no_digit_is_said_in_words(page: Page) -> None:
     draw(page, ONE)
     expect(page.locator("#answer")).to_have_text("?")
     expect(page.locator("#verdict")).to_have_text("not a digit")
+    expect(page.locator("#confidence")).to_have_text("20.0% for the likeliest")
     expect(page.locator("#boxes .box")).to_have_count(0)
     expect(page.locator("#history .detail").first).to_have_text("rejected")
 

@@ -27,7 +27,8 @@ export function showAnswer(answer, size) {
   $("outcome").dataset.verdict = verdictOf(answer);
   $("answer").textContent = text;
   $("answer").className = text.length > 4 ? "word" : text.length > 1 ? "several" : "";
-  $("confidence").textContent = `${percent(answer.confidence)} confident`;
+  const ofWhat = verdictOf(answer) === "rejected" ? "for the likeliest" : "confident";
+  $("confidence").textContent = `${percent(answer.confidence)} ${ofWhat}`;
   $("verdict").textContent = inWords(answer);
   $("verdict").hidden = false;
   $("latency").textContent = latency(answer);
