@@ -53,7 +53,7 @@ def answers(bundle: Bundle, bodies: Sequence[Body]) -> Iterator[list[Found]]:
 
 def text_of(answer: list[Found]) -> str:
     """Without what is rejected, as the server tells it."""
-    return "".join(each.prediction.label or "" for each in answer)
+    return "".join(each.label or "" for each in answer)
 
 
 def share_right(bundle: Bundle, asked: Sequence[Asked]) -> float:
@@ -72,7 +72,7 @@ def belonging(bundle: Bundle, bodies: Sequence[Body]) -> NDArray[np.float32]:
 
 
 def _belonging(bundle: Bundle, each: Found) -> float:
-    return float(bundle.belonging(np.array(list(each.prediction.probabilities.values()), np.float32)))
+    return float(bundle.belonging(np.array(list(each.probabilities.values()), np.float32)))
 
 
 def _candidates(bundle: Bundle, body: Body) -> list[Candidate]:

@@ -6,7 +6,7 @@ One thread a batch and no spinning, so that several processes on one machine do 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
 
 Verdict = Literal["certain", "unsure", "rejected"]
 
+DIGITS = 6
+"""After the point, that a probability is told with."""
 _CHUNK = 32
 """Images a call of the runtime: keeps activations in cache and memory bounded, whatever is asked for."""
 
 
 class Prediction(Spec, frozen=True, kw_only=True):
+    """Numbers are of six digits after the point: finer is noise of single precision."""
+
     label: str | None
     """None when rejected."""
     confidence: float
@@ -32,6 +36,15 @@ class Prediction(Spec, frozen=True, kw_only=True):
     verdict: Verdict
     probabilities: dict[str, float]
     """By class, in the order of the model's classes; what they lack to 1 is the probability of none of them."""
+
+
+class Judged(NamedTuple):
+    """The columns of predictions, each with an entry an image."""
+
+    labels: list[str | None]
+    confidences: list[float]
+    verdicts: list[Verdict]
+    probabilities: list[dict[str, float]]
 
 
 class Bundle:
@@ -66,7 +79,11 @@ class Bundle:
 
     def predict(self, images_NHWC: NDArray[np.uint8]) -> list[Prediction]:
         """One answer an image, in order. UsageError for another shape or type."""
-        return self.judge(self.probabilities(images_NHWC))
+        judged = self.judge(self.probabilities(images_NHWC))
+        return [
+            Prediction(label=label, confidence=confidence, verdict=verdict, probabilities=probabilities)
+            for label, confidence, verdict, probabilities in zip(*judged, strict=True)
+        ]
 
     def probabilities(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(N, K) float32, calibrated. UsageError for another shape or type.
@@ -94,26 +111,21 @@ class Bundle:
         fold = np.max if self.manifest.none is None else np.sum
         return np.asarray(fold(probabilities_NK, axis=-1))
 
-    def judge(
-        self, probabilities_NK: NDArray[np.float32], rejected_N: NDArray[np.float64] | None = None
-    ) -> list[Prediction]:
+    def judge(self, probabilities_NK: NDArray[np.float32], rejected_N: NDArray[np.float64] | None = None) -> Judged:
         """What each row of probabilities says by the bundle's thresholds, or rejected below `rejected_N`."""
         best_N, confidence_N = probabilities_NK.argmax(axis=1), probabilities_NK.max(axis=1, initial=0.0)
         calibration, classes = self.manifest.calibration, self.classes
         verdicts: list[Verdict] = ["unsure", "certain", "rejected"]
         certain_N = confidence_N.astype(np.float64) >= calibration.certain
         least_N = calibration.rejected if rejected_N is None else rejected_N
-        verdict_N = np.where(self.belonging(probabilities_NK).astype(np.float64) < least_N, 2, certain_N)
-        columns = (best_N.tolist(), confidence_N.tolist(), verdict_N.tolist(), probabilities_NK.tolist())
-        return [
-            Prediction(
-                label=None if verdict == 2 else classes[best],
-                confidence=confidence,
-                verdict=verdicts[verdict],
-                probabilities=dict(zip(classes, row, strict=True)),
-            )
-            for best, confidence, verdict, row in zip(*columns, strict=True)
-        ]
+        verdict_N = np.where(self.belonging(probabilities_NK).astype(np.float64) < least_N, 2, certain_N).tolist()
+        rounded_NK = probabilities_NK.astype(np.float64).round(DIGITS)
+        return Judged(
+            [None if verdict == 2 else classes[best] for best, verdict in zip(best_N.tolist(), verdict_N, strict=True)],
+            confidence_N.astype(np.float64).round(DIGITS).tolist(),
+            [verdicts[verdict] for verdict in verdict_N],
+            [dict(zip(classes, row, strict=True)) for row in rounded_NK.tolist()],
+        )
 
     def _logits(self, images_NHWC: NDArray[np.uint8]) -> NDArray[np.float32]:
         outputs = self._session.run(["logits"], {"images": np.ascontiguousarray(images_NHWC)})

@@ -89,7 +89,7 @@ class Answerer:
     def _reply(self, question: Question, answer: list[Found]) -> Reply:
         if question.tensors is None:
             return Reply(200, as_json(answer)[1:])
-        return reply_of([each.prediction for each in answer], question.tensors, self._bundle.manifest)
+        return reply_of(answer, question.tensors, self._bundle.manifest)
 
     def _answers(self, asked: list[Asked]) -> _Told:
         try:
@@ -104,7 +104,7 @@ class Answerer:
 
     def _tally(self, told: _Told, num_images: int) -> Tally:
         """`num_images`: that the model was run on."""
-        items = [each.prediction for answer in told.answers if isinstance(answer, list) for each in answer]
+        items = [each for answer in told.answers if isinstance(answer, list) for each in answer]
         verdicts = [prediction.verdict for prediction in items]
         num_certain, num_unsure, num_rejected = (verdicts.count(verdict) for verdict in _VERDICTS)
         confidences = [prediction.confidence for prediction in items]

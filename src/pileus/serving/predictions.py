@@ -15,20 +15,18 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pileus.bundles import Bundle, Prediction, Verdict
+from pileus.bundles import Bundle, Prediction
+from pileus.bundles.predictor import DIGITS
 from pileus.preprocessing.lattice import Box, Candidate, chosen, sureness
 
 Asked = NDArray[np.uint8] | list[Candidate]
 """Images (N, H, W, C) that are an item each, or candidates among which the model is to choose."""
 
 
-class Found(NamedTuple):
-    """One item of an answer."""
+class Found(Prediction, frozen=True, kw_only=True):
+    """One item of an answer, as it is told."""
 
-    prediction: Prediction
     box: Box
-    rounded: list[float]
-    """The probabilities as they are told: of six digits, since finer is noise of single precision."""
 
 
 class Findings(NamedTuple):
@@ -38,24 +36,15 @@ class Findings(NamedTuple):
     """Of all items, in that order."""
 
 
-class _ItemTold(msgspec.Struct):
-    label: str | None
-    confidence: float
-    verdict: Verdict
-    probabilities: dict[str, float]
-    box: Box
-
-
 class _Told(msgspec.Struct):
     text: str
     confidence: float
-    items: list[_ItemTold]
+    items: list[Found]
 
 
 _TOGETHER, _SMALL, _AMONG_OTHERS = 0.5, 0.4, 0.02
 """Of a string: the mean that its items must reach; of its tallest item's height, under which a mark is as likely as a
 digit; and what of its own threshold an item has to reach then."""
-_DIGITS = 6
 _encode = msgspec.json.Encoder().encode
 
 
@@ -84,9 +73,11 @@ def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
         start += len(question)
         ends.append(len(items))
     items_NK = probabilities_NK[items]
-    rounded = items_NK.astype(np.float64).round(_DIGITS).tolist()
     rejected_N = _thresholds(bundle, items_NK, boxes, strings) if strings else None
-    each = [*map(Found, bundle.judge(items_NK, rejected_N), boxes, rounded)]
+    each = [
+        Found(label=label, confidence=confidence, verdict=verdict, probabilities=shares, box=box)
+        for label, confidence, verdict, shares, box in zip(*bundle.judge(items_NK, rejected_N), boxes, strict=True)
+    ]
     answers = [each[begin:end] for begin, end in pairwise([0, *ends])]
     return Findings(answers, asked_NHWC if len(items) == start else asked_NHWC[items])
 
@@ -138,17 +129,7 @@ def _chain(candidates: list[Candidate], sureness_N: NDArray[np.float32]) -> Sequ
 
 def as_json(answer: list[Found]) -> bytes:
     """A prediction as the API tells it, but for its request and model: the text is without what was rejected."""
-    items = [
-        _ItemTold(
-            prediction.label,
-            max(rounded),
-            prediction.verdict,
-            dict(zip(prediction.probabilities, rounded, strict=True)),
-            box,
-        )
-        for prediction, box, rounded in answer
-    ]
-    confidence = items[0].confidence
-    if len(items) > 1:
-        confidence = round(math.prod(each.prediction.confidence for each in answer), _DIGITS)
-    return _encode(_Told("".join(each.label or "" for each in items), confidence, items))
+    confidence = answer[0].confidence
+    if len(answer) > 1:
+        confidence = round(math.prod(each.confidence for each in answer), DIGITS)
+    return _encode(_Told("".join([each.label or "" for each in answer]), confidence, answer))

@@ -176,8 +176,8 @@ def compared(page: Page, bundle: Bundle, description: dict[str, Any], graph: byt
         image_HWC = rasterise([np.array(stroke) for stroke in strokes], spec)
         assert there["image"] == image_HWC.reshape(-1).tolist()
         (here,) = found(bundle, [candidates_of_strokes([np.array(stroke) for stroke in strokes], spec)]).answers
-        for mine, (theirs, box, _) in zip(there["answer"]["items"], here, strict=True):
-            assert (mine["label"], mine["verdict"], mine["box"]) == (theirs.label, theirs.verdict, list(box))
+        for mine, theirs in zip(there["answer"]["items"], here, strict=True):
+            assert (mine["label"], mine["verdict"], mine["box"]) == (theirs.label, theirs.verdict, list(theirs.box))
             assert mine["probabilities"] == pytest.approx(theirs.probabilities, abs=1e-4)
             assert mine["confidence"] == pytest.approx(theirs.confidence, abs=1e-4)
             verdicts.append(mine["verdict"])

@@ -65,10 +65,10 @@ def test_temperature_flattens(onnx: bytes, bundle: Bundle, images_NHWC: NDArray[
 def test_the_verdict_follows_the_thresholds(bundle: Bundle, highest: float, verdict: str, label: str | None) -> None:
     probabilities_K = np.full(10, (1 - highest) / 9, np.float64)
     probabilities_K[3] = highest
-    (prediction,) = bundle.judge(probabilities_K[None])  # type: ignore[arg-type]  # float64, so that 0.4 is exactly 0.4
-    assert (prediction.verdict, prediction.label) == (verdict, label)
-    assert prediction.confidence == pytest.approx(highest)
-    assert list(prediction.probabilities) == list("0123456789")
+    judged = bundle.judge(probabilities_K[None])  # type: ignore[arg-type]  # float64, so that 0.4 is exactly 0.4
+    assert (judged.verdicts, judged.labels, judged.confidences) == ([verdict], [label], [highest])
+    assert list(judged.probabilities[0]) == list("0123456789")
+    assert judged.probabilities[0]["0"] == round((1 - highest) / 9, 6)
 
 
 @pytest.fixture(scope="module")
@@ -91,11 +91,9 @@ def test_rejection_goes_by_all_classes_together_where_none_is_known(knowing: Bun
     """A doubt between two digits is one between digits; the threshold is 0.4."""
     torn_K = np.array([0.35, 0.35, *[0.0] * 8], np.float32)
     strange_K = np.array([0.35, *[0.0] * 9], np.float32)
-    torn, strange = knowing.judge(np.stack([torn_K, strange_K]))
-    assert (torn.verdict, strange.verdict) == ("unsure", "rejected")
-    assert list(strange.probabilities) == list("0123456789")
-    (torn,) = bundle.judge(torn_K[None])
-    assert torn.verdict == "rejected"
+    judged = knowing.judge(np.stack([torn_K, strange_K]))
+    assert (judged.verdicts, judged.labels) == (["unsure", "rejected"], ["0", None])
+    assert bundle.judge(torn_K[None]).verdicts == ["rejected"]
 
 
 def test_predict_answers_in_order(bundle: Bundle, images_NHWC: NDArray[np.uint8]) -> None:

@@ -47,7 +47,7 @@ def text(bundle: Bundle, *items: tuple[int, int]) -> str:
         for place, (level, height) in enumerate(items)
     ]
     (answer,) = found(bundle, [chain]).answers
-    return "".join(each.prediction.label or "-" for each in answer)
+    return "".join(each.label or "-" for each in answer)
 
 
 def test_what_is_doubted_alone_is_a_digit_among_digits(bundle: Bundle) -> None:
@@ -90,10 +90,10 @@ def test_what_is_none_for_sure_is_not_cut_and_what_is_several_is(whole: int, exp
         for start, stop, level in ((0, 1, HALF), (0, 2, whole), (1, 2, HALF))
     ]
     (answer,) = found(bundle, [ways]).answers
-    assert "".join(each.prediction.label or "-" for each in answer) == expected
+    assert "".join(each.label or "-" for each in answer) == expected
 
 
 def test_images_of_one_request_are_no_string(bundle: Bundle) -> None:
     images_NHWC = np.stack([image(SURE), image(DOUBTED), image(SURE)])
     (answer,) = found(bundle, [images_NHWC]).answers
-    assert [each.prediction.label for each in answer] == ["1", None, "1"]
+    assert [each.label for each in answer] == ["1", None, "1"]

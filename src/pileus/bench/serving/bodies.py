@@ -123,4 +123,4 @@ def _png(image_HWC: NDArray[np.uint8]) -> bytes:
 
 def _expected(content: bytes, kind: Kind, bundle: Bundle) -> Expected:
     candidates = candidates_of(content, MEDIA_TYPES[kind], bundle.manifest.preprocessing, Limits())
-    return tuple(each.prediction for each in found(bundle, [candidates]).answers[0])
+    return tuple(found(bundle, [candidates]).answers[0])

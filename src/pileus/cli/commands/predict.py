@@ -85,7 +85,7 @@ def _table(answers: list[tuple[str, list[Found]]]) -> Table:
     """A line an item."""
     table = Table(Column("file", overflow="fold"), "answer", "confidence", "verdict", box=None, pad_edge=False)
     for name, answer in answers:
-        for number, (prediction, *_) in enumerate(answer):
+        for number, prediction in enumerate(answer):
             shown = name if number == 0 else ""
             table.add_row(shown, prediction.label or "-", f"{prediction.confidence:.1%}", prediction.verdict)
     return table

@@ -51,7 +51,8 @@ def test_raw_bytes_are_the_models_input(drawings: Bundle) -> None:
 def test_png_and_strokes_are_read_as_the_server_reads_them(drawings: Bundle, photographs: Bundle) -> None:
     png = bodies_of("png", photographs, open_source("embedded:digits"))
     image_HWC = fit_file(png.contents[0], photographs.manifest.preprocessing).image
-    assert png.expected[0] == (photographs.predict(image_HWC[None])[0],)
+    (expected,), (found,) = png.expected[0], photographs.predict(image_HWC[None])
+    assert (expected.label, expected.probabilities) == (found.label, found.probabilities)
     strokes = bodies_of("strokes", drawings, None)
     assert len(msgspec.json.decode(strokes.contents[0])["strokes"][0][0]) == 2
     assert strokes.media_type == "application/json"
