@@ -1,7 +1,7 @@
 """Train with the corrections that people gave, compare with what serves, and promote only what is better.
 
 Both are measured on one fixed test, which neither was trained on, and on those corrections that were held back: a fifth
-of them, by the hash of what was corrected, so that a correction is held back for good and from every later training.
+of them, by the hash of the input, so that all items of one are held back together, for good, from every later training.
 
 The rule is strict in one way: nothing is promoted that errs more often than production on the fixed test. So a chain
 of retrainings cannot slide downwards, however well each pleases its corrections, and those are production's errors to

@@ -19,6 +19,7 @@ from PIL import Image, ImageDraw
 from pileus.bundles import BundleDescription, load, write_bundle
 from pileus.bundles.export import export_onnx
 from pileus.bundles.load import read_verified
+from pileus.data.ports import Split
 from pileus.data.sources.feedback import FOLDER
 from pileus.data.sources.open import open_source
 from pileus.errors import UsageError
@@ -136,6 +137,20 @@ def test_two_digits_that_were_taken_for_one_are_a_correction(knowing_folder: Pat
         asked = client.post("/v1/predict", json={"strokes": TWO_DIGITS}).json()["request_id"]
         assert corrected(client, asked, "scribbles", 0).status_code == 202
     assert open_source(place).classes == (*"0123456789", "scribbles", "more")
+
+
+def test_items_of_one_input_are_held_back_together(place: str, bundle_folder: Path) -> None:
+    drawings = [[*SEVEN, [[210.0 + shift, 5.0], [208.0, 95.0]]] for shift in range(12)]
+    with served(bundle_folder, place) as url, httpx.Client(base_url=url, timeout=20) as client:
+        for drawing in drawings:
+            asked = client.post("/v1/predict", json={"strokes": drawing}).json()["request_id"]
+            assert [corrected(client, asked, "7", item).status_code for item in (0, 1)] == [202, 202]
+    source = open_source(place)
+    splits: dict[str, set[Split | None]] = {}
+    for index in range(len(source)):
+        splits.setdefault(source.row(index).id.partition("/")[0], set()).add(source.row(index).split)
+    assert [len(each) for each in splits.values()] == [1] * len(drawings)
+    assert len(set.union(*splits.values())) > 1
 
 
 def test_what_is_no_digit_has_one_name_in_a_place(knowing_folder: Path, place: str) -> None:

@@ -19,7 +19,7 @@ _EPILOG = f"""examples:
   pileus retrain shared/digits --feedback corrections --test mnist --data mnist --recipe drawn_digits --set epochs=5
 
 Rule: {RULE}.
-A fifth of the corrections, by the hash of what was corrected, is held back from every training, to measure on.
+A fifth of the corrections, by the hash of the input, is held back from every training, to measure on.
 What is not promoted is kept in the registry, with the reason (`pileus registry show REGISTRY`).
 
 Exit codes: 0 promoted; {NOT_BETTER} trained and not better, so not promoted; 1 the work failed, or others changed

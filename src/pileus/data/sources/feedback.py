@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pileus.data.ports import Encoded, Sample
 from pileus.data.sources.ports import Row, source_hash
+from pileus.data.splits import split_by_hash
 from pileus.errors import AlreadyExists, NotFound, SourceError, UsageError
 from pileus.preprocessing import files
 from pileus.preprocessing.drawings import candidates_of_strokes
@@ -81,7 +82,12 @@ class Correction(Spec, frozen=True, kw_only=True):
     @property
     def id(self) -> str:
         """The same for the same part of the same input, whoever asked and whenever."""
-        return f"{digest(self.input)[:16]}/{','.join(map(str, self.box))}"
+        return f"{self.input_id}/{','.join(map(str, self.box))}"
+
+    @property
+    def input_id(self) -> str:
+        """The same for all items of one input: they are trained on together, or held back together."""
+        return digest(self.input)[:16]
 
 
 def prepare_place(store: Store, head: Head) -> None:
@@ -135,6 +141,9 @@ class FeedbackSource:
         self.classes = tuple(label for label in head.labels if label in head.classes or label in given)
         self.preprocessing = head.preprocessing if isinstance(head.preprocessing, Drawing) else None
         self._head, self._corrections, self._place = head, corrections, place
+        self._rows = [
+            Row(self.classes.index(each.label), each.id, split_by_hash(each.input_id)) for each in corrections
+        ]
         self._images: dict[int, NDArray[np.uint8] | Encoded] = {}
         """By index: a correction is read as often as it counts, and parting a picture takes milliseconds."""
 
@@ -162,8 +171,7 @@ class FeedbackSource:
     def row(self, index: int) -> Row:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)}")
-        correction = self._corrections[index]
-        return Row(self.classes.index(correction.label), correction.id, None)
+        return self._rows[index]
 
 
 def _corrections(store: Store, head: Head) -> Iterator[Correction]:
