@@ -76,10 +76,14 @@ def test_a_killed_worker_changes_no_bit(
 
 
 def test_a_killed_worker_costs_no_more_than_a_commit(engine: Engine, runs: str, reference: TrainResult) -> None:
-    """The checkpoint lies at step 20; whoever began there again would meet the second fault."""
+    """The checkpoint lies at step 20; whoever began there again would meet the second fault.
+
+    The pause leaves a busy machine time to finish a commit of what was done by then.
+    """
     if not engine.capabilities.memory:
         pytest.skip(f"what the workers of engine {engine.name!r} keep in memory goes with them")
     faults = (
+        Fault(kind="pause", rank=0, step=34, seconds=0.5),
         Fault(kind="kill_worker", rank=1, step=38),
         Fault(kind="raise", rank=0, step=22, attempt=2),
     )
