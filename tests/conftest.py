@@ -47,6 +47,8 @@ _MAY_APPEAR = (".", "artefacts")
 """Names in the checkout: caches of tools, and what tests keep for a person to look at."""
 _NO_DATA = "the real data sets are not at"
 _PR_SET_CHILD_SUBREAPER = 36
+_MOST_TOLD = 8_000
+"""Characters, from the end, of why a first try failed."""
 
 settings.register_profile("pileus", deadline=None, database=None, derandomize=IN_CI)
 settings.load_profile("pileus")
@@ -224,3 +226,10 @@ def _told(process: psutil.Process) -> str:
         return " ".join(process.cmdline()) or process.status()
     except psutil.Error:
         return "gone"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Why a test that passed at its second try failed at its first: a fault to mend, of which nothing else is kept."""
+    for report in terminalreporter.stats.get("rerun", []):
+        terminalreporter.write_sep("_", f"first try of {report.nodeid}")
+        terminalreporter.write_line(report.longreprtext[-_MOST_TOLD:])

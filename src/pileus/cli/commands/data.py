@@ -44,7 +44,7 @@ _SOURCES = """SOURCE is one of
   a manifest: .csv or .jsonl with path and label, optionally split and id
   a record set that Pileus wrote, or the corrections that `pileus serve --feedback` keeps
   TFRecord files of others (tf.train.Example with a picture and a label), one or a folder of them
-  embedded:digits, embedded:strokes; embedded:outliers, embedded:several: what is no digit, and what is more
+  embedded:digits, embedded:strokes; embedded:outliers, embedded:several: what is no digit, and what is several
 Samples without a split get one by the hash of their id: 70 % train, 10 % validation, 20 % test."""
 
 _WRITE_EPILOG = f"""{_SOURCES}
