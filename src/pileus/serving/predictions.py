@@ -53,7 +53,6 @@ def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
     asked_NHWC = _together(questions)
     shares_NL = bundle.shares(asked_NHWC)
     probabilities_NK = shares_NL[:, : len(bundle.classes)]
-    sureness_N = sureness(probabilities_NK, _none_of(bundle, shares_NL))
     _, height, width, _ = asked_NHWC.shape
     whole: Box = (0, 0, width, height)
     items: list[int] = []
@@ -63,7 +62,7 @@ def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
     start = 0
     for question in questions:
         if isinstance(question, list):
-            chain = _chain(question, sureness_N[start : start + len(question)])
+            chain = _chain(bundle, question, shares_NL[start : start + len(question)])
             items += [start + number for number in chain]
             boxes += [question[number].item.box for number in chain]
             strings.append((len(items) - len(chain), len(items)))
@@ -80,11 +79,6 @@ def found(bundle: Bundle, questions: Sequence[Asked]) -> Findings:
     ]
     answers = [each[begin:end] for begin, end in pairwise([0, *ends])]
     return Findings(answers, asked_NHWC if len(items) == start else asked_NHWC[items])
-
-
-def _none_of(bundle: Bundle, shares_NL: NDArray[np.float32]) -> NDArray[np.float32] | None:
-    """(N,) by a model that does not take several items for it."""
-    return None if bundle.manifest.several is None else shares_NL[:, len(bundle.classes)]
 
 
 def _thresholds(
@@ -119,12 +113,15 @@ def _together(questions: Sequence[Asked]) -> NDArray[np.uint8]:
     )
 
 
-def _chain(candidates: list[Candidate], sureness_N: NDArray[np.float32]) -> Sequence[int]:
-    """The numbers of those that are the items; `sureness_N`: of all of them."""
+def _chain(bundle: Bundle, candidates: list[Candidate], shares_NL: NDArray[np.float32]) -> Sequence[int]:
+    """The numbers of those that are the items; `shares_NL`: of all of them."""
     if len(candidates) == 1:
         return (0,)
     number_of = {id(candidate.item): number for number, candidate in enumerate(candidates)}
-    return [number_of[id(item)] for item in chosen(candidates, lambda _: sureness_N[:, None])]
+    num_classes = len(bundle.classes)
+    none_N = None if bundle.manifest.several is None else shares_NL[:, num_classes]
+    items = chosen(candidates, lambda _: sureness(shares_NL[:, :num_classes], none_N)[:, None])
+    return [number_of[id(item)] for item in items]
 
 
 def as_json(answer: list[Found]) -> bytes:
