@@ -71,9 +71,10 @@ def tried(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         parts["the half that was held back"] = list(cheques(args.data / "orand-car", 1))
     split = "test" if args.final else "validation"
     places = {"before": args.bundle, "after": f"{done['uri']}/bundle"}
+    bundles = {when: load(place) for when, place in places.items()}
     right = {
-        when: {name: rights(load(place), [each.asked for each in part]) for name, part in parts.items()}
-        for when, place in places.items()
+        when: {name: rights(bundle, [each.asked for each in part]) for name, part in parts.items()}
+        for when, bundle in bundles.items()
     }
     return {
         "items": dict(told),

@@ -12,6 +12,7 @@ import msgspec
 
 from pileus.bundles.reference import Reference
 from pileus.errors import Damaged, SpecError
+from pileus.spec.labels import labels_of
 from pileus.spec.preprocessing import Preprocessing
 from pileus.spec.values import Spec, canonical_json, digest
 
@@ -105,7 +106,7 @@ class Manifest(BundleDescription, frozen=True, kw_only=True):
     @property
     def labels(self) -> tuple[str, ...]:
         """What its logits are for, in order."""
-        return (*self.classes, *(name for name in (self.none, self.several) if name is not None))
+        return labels_of(self.classes, self.none, self.several)
 
     @property
     def short_version(self) -> str:

@@ -41,9 +41,9 @@ def build_from(
     """
     network = build(name, shape_HWC, num_classes, seed)
     head = _head(network)
-    trunk = {key: value for key, value in network.state_dict().items() if keep_head or not key.startswith(head)}
+    taken = {key: value for key, value in network.state_dict().items() if keep_head or not key.startswith(head)}
     given = {key: value for key, value in donor.items() if keep_head or not key.startswith(head)}
-    misfits = _misfits(trunk, given)
+    misfits = _misfits(taken, given)
     if misfits:
         more = f" and {len(misfits) - _MOST_NAMED} more" if len(misfits) > _MOST_NAMED else ""
         height, width, channels = shape_HWC
@@ -53,7 +53,7 @@ def build_from(
             "take a bundle of this model, and images of its size and channels."
         )
     with torch.no_grad():
-        for key, value in trunk.items():
+        for key, value in taken.items():
             value.copy_(torch.tensor(given[key]))
         if not keep_head:
             network.get_parameter(f"{head}weight").mul_(_HEAD_SCALE)
@@ -69,8 +69,8 @@ def _head(network: nn.Module) -> str:
     return f"{last}."
 
 
-def _misfits(trunk: Mapping[str, torch.Tensor], given: Mapping[str, NDArray[np.float32]]) -> list[str]:
-    here, there = ({key: str(tuple(value.shape)) for key, value in side.items()} for side in (trunk, given))
+def _misfits(taken: Mapping[str, torch.Tensor], given: Mapping[str, NDArray[np.float32]]) -> list[str]:
+    here, there = ({key: str(tuple(value.shape)) for key, value in side.items()} for side in (taken, given))
     return [
         f"{key} is {there.get(key, 'missing')} there and {here.get(key, 'missing')} here"
         for key in dict.fromkeys((*here, *there))

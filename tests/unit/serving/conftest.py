@@ -56,6 +56,9 @@ class Inky(torch.nn.Module):
         return logits
 
 
+KNOWING = msgspec.structs.replace(describe(calibration=Calibration(certain=0.95, rejected=0.8)), none="scribbles")
+
+
 @pytest.fixture(scope="session")
 def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bundle")
@@ -67,10 +70,7 @@ def bundle_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def knowing_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What it takes for a one has a confidence under the threshold of rejection: 0.66 a one and 0.24 a seven."""
     folder = tmp_path_factory.mktemp("knowing")
-    description = msgspec.structs.replace(
-        describe(calibration=Calibration(certain=0.95, rejected=0.8)), none="scribbles"
-    )
-    write_bundle(open_store(folder), "", export_onnx(Inky(), 28, 28, 1), description)
+    write_bundle(open_store(folder), "", export_onnx(Inky(), 28, 28, 1), KNOWING)
     return folder
 
 

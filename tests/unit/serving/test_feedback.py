@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from pileus.bundles import BundleDescription, load, write_bundle
+from pileus.bundles import load, write_bundle
 from pileus.bundles.export import export_onnx
 from pileus.bundles.load import read_verified
 from pileus.data.ports import Split
@@ -30,7 +30,7 @@ from pileus.serving.feedback import UNKNOWN, Answered, Correct, Feedback, Outcom
 from pileus.serving.server import ServeOptions, running
 from pileus.spec.preprocessing import Drawing
 from pileus.store import open_store
-from tests.unit.serving.conftest import Inky
+from tests.unit.serving.conftest import KNOWING, Inky
 
 SEVEN = [[[10.0, 10.0], [90.0, 12.0], [40.0, 95.0]]]
 TWO_DIGITS = [*SEVEN, [[210.0, 5.0], [208.0, 95.0]]]
@@ -124,11 +124,8 @@ def test_what_is_no_digit_is_a_correction_of_a_model_that_knows_of_such(
 
 def test_two_digits_that_were_taken_for_one_are_a_correction(knowing_folder: Path, place: str, tmp_path: Path) -> None:
     """Of a model that tells them from what is no digit. What one knows, a later one need not."""
-    own = load(knowing_folder)
-    described = {name: getattr(own.manifest, name) for name in BundleDescription.__struct_fields__} | {
-        "several": "more"
-    }
-    write_bundle(open_store(tmp_path), "", export_onnx(Inky(12), 28, 28, 1), BundleDescription(**described))
+    description = msgspec.structs.replace(KNOWING, several="more")
+    write_bundle(open_store(tmp_path), "", export_onnx(Inky(12), 28, 28, 1), description)
     with served(tmp_path, place) as url, httpx.Client(base_url=url, timeout=20) as client:
         assert client.get("/v1/models").json()["models"][0]["several"] == "more"
         asked = client.post("/v1/predict", json={"strokes": TWO_DIGITS}).json()["request_id"]

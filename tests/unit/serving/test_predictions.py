@@ -31,8 +31,14 @@ class ByLevel(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def bundle() -> Bundle:
-    description = msgspec.structs.replace(describe(calibration=Calibration(certain=0.95, rejected=0.8)), none="none")
-    onnx = export_onnx(ByLevel(), 28, 28, 1)
+    return knowing(ByLevel(), None)
+
+
+def knowing(network: torch.nn.Module, several: str | None) -> Bundle:
+    """What is none of the classes, and it may be several of them."""
+    own = describe(calibration=Calibration(certain=0.95, rejected=0.8))
+    description = msgspec.structs.replace(own, none="none", several=several)
+    onnx = export_onnx(network, 28, 28, 1)
     return Bundle(make_manifest(description, {"model.onnx": StoredFile(sha256="", size_bytes=0)}), onnx)
 
 
@@ -81,15 +87,11 @@ class OneOf(torch.nn.Module):
 @pytest.mark.parametrize(("whole", "expected"), [(85, "-"), (170, "11")])
 def test_what_is_none_for_sure_is_not_cut_and_what_is_several_is(whole: int, expected: str) -> None:
     """As a letter, whose halves might be ones, and as two ones that touch."""
-    own = msgspec.structs.replace(describe(calibration=Calibration(certain=0.95, rejected=0.8)), none="none")
-    description = msgspec.structs.replace(own, several="several")
-    onnx = export_onnx(OneOf(), 28, 28, 1)
-    bundle = Bundle(make_manifest(description, {"model.onnx": StoredFile(sha256="", size_bytes=0)}), onnx)
     ways = [
         Candidate(start, stop, Item(image(level), (20 * start, 0, 15 * (stop - start), 30)))
         for start, stop, level in ((0, 1, HALF), (0, 2, whole), (1, 2, HALF))
     ]
-    (answer,) = found(bundle, [ways]).answers
+    (answer,) = found(knowing(OneOf(), "several"), [ways]).answers
     assert "".join(each.label or "-" for each in answer) == expected
 
 

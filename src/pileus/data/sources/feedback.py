@@ -25,6 +25,7 @@ from pileus.preprocessing.lattice import Box, Candidate
 from pileus.preprocessing.pictures import fit_file
 from pileus.preprocessing.strings import candidates_of_picture
 from pileus.preprocessing.strokes import rasterise
+from pileus.spec.labels import labels_of
 from pileus.spec.preprocessing import Drawing, Preprocessing
 from pileus.spec.values import Spec, canonical_json, digest
 from pileus.store import Store, open_store
@@ -50,7 +51,7 @@ class Head(Spec, frozen=True, kw_only=True):
     @property
     def labels(self) -> tuple[str, ...]:
         """That an item can have."""
-        return (*self.classes, *(name for name in (self.none, self.several) if name is not None))
+        return labels_of(self.classes, self.none, self.several)
 
 
 class Correction(Spec, frozen=True, kw_only=True):

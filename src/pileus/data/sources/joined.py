@@ -10,6 +10,7 @@ from pileus.data.ports import Sample, Split
 from pileus.data.sources.ports import ListedSource, Row, source_hash
 from pileus.data.splits import settled_split
 from pileus.errors import SourceError
+from pileus.spec.labels import labels_of
 from pileus.spec.preprocessing import Preprocessing
 
 KIND = "joined"
@@ -31,7 +32,7 @@ def join(joints: Sequence[Joint], *, none: str | None, validation: float, severa
     """
     beside = {"none": none, "several": several}
     own = [name for name in joints[0].source.classes if name not in beside.values()]
-    classes = (*own, *(name for name in beside.values() if name is not None))
+    classes = labels_of(own, none, several)
     for name, source in joints:
         unknown = sorted(set(source.classes) - set(classes))
         if unknown:
